@@ -1,0 +1,193 @@
+"""One frozen configuration, read from TOML or built in code; unknown keys are refused; no global state."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from rag_plugins.errors import ConfigError, UnknownPreset
+
+__all__ = [
+    "PIPELINES",
+    "Bm25Leg",
+    "ChunkingConfig",
+    "Config",
+    "CrossEncoderConfig",
+    "DenseLeg",
+    "FusionConfig",
+    "LateInteractionConfig",
+    "LegConfig",
+    "OcrConfig",
+    "RerankerConfig",
+    "StoreConfig",
+]
+
+LegName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StoreConfig(_Frozen):
+    """How to reach Milvus. The address itself is given to `RagIndex.open`."""
+
+    token: SecretStr | None = None
+    timeout: Annotated[float, Field(gt=0, description="seconds a call may take")] = 30.0
+    assets: Annotated[Path | None, Field(description="folder of page images; default: beside the file")] = (
+        None
+    )
+
+
+class DenseLeg(_Frozen):
+    """Vectors of a bi-encoder. Prompts, pooling and length default to the model's preset."""
+
+    kind: Literal["dense"] = "dense"
+    name: LegName = "dense"
+    model: str = "all-MiniLM-L6-v2"
+    weight: Weight = 1.0
+    query_prompt: str | None = None
+    document_prompt: str | None = None
+    pooling: Literal["mean", "cls", "lasttoken"] | None = None
+    max_length: Annotated[int | None, Field(gt=0, description="tokens")] = None
+    device: str | None = None
+
+
+class Bm25Leg(_Frozen):
+    """BM25 over the words of the text views."""
+
+    kind: Literal["bm25"] = "bm25"
+    name: LegName = "bm25"
+    weight: Weight = 1.0
+    k1: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.2
+    b: Share = 0.75
+    cjk: Annotated[
+        Literal["bigrams", "jieba"], Field(description="how Chinese, Japanese and Korean are cut into terms")
+    ] = "bigrams"
+
+
+LegConfig = Annotated[DenseLeg | Bm25Leg, Field(discriminator="kind")]
+
+
+class FusionConfig(_Frozen):
+    """How the legs become one ranking."""
+
+    method: Literal["minmax", "rrf"] = "minmax"
+    rrf_k: Annotated[int, Field(ge=1)] = 60
+    depth: Annotated[int | None, Field(ge=1, description="hits a leg; default max(4k, 100)")] = None
+
+
+class LateInteractionConfig(_Frozen):
+    """Rerank by idf-weighted MaxSim over token vectors of the first dense leg's model."""
+
+    kind: Literal["late-interaction"] = "late-interaction"
+    depth: Annotated[int, Field(ge=1)] = 25
+    blend: Annotated[Share, Field(description="share of the rerank score")] = 0.5
+
+
+class CrossEncoderConfig(_Frozen):
+    """Rerank by a cross-encoder: a preset, a folder or a hub id."""
+
+    kind: Literal["cross-encoder"] = "cross-encoder"
+    model: str = "cross-encoder/ms-marco-MiniLM-L-6-v2"
+    depth: Annotated[int, Field(ge=1)] = 25
+    blend: Annotated[Share, Field(description="share of the rerank score")] = 1.0
+    max_length: Annotated[int | None, Field(gt=0, description="tokens")] = None
+    device: str | None = None
+
+
+RerankerConfig = Annotated[LateInteractionConfig | CrossEncoderConfig, Field(discriminator="kind")]
+
+
+class OcrConfig(_Frozen):
+    """Text recognition: languages as Tesseract names them, workers, limits."""
+
+    languages: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^[a-z]{3}(_[a-z]+)*$")], ...], Field(min_length=1)
+    ] = ("eng",)
+    workers: Annotated[int | None, Field(ge=1, description="default: one a core")] = None
+    dpi: Annotated[int, Field(ge=72, le=600, description="resolution PDF pages are rendered at")] = 300
+    timeout: Annotated[float, Field(gt=0, description="seconds a page may take")] = 60.0
+    max_pages: Annotated[int, Field(ge=1, description="pages of one file")] = 2000
+
+
+class ChunkingConfig(_Frozen):
+    """Passages: whole sentences up to `size`, `overlap` of them repeated in the next passage.
+
+    Both count words; a Chinese, Japanese or Korean character counts as one.
+    """
+
+    size: Annotated[int, Field(ge=8)] = 160
+    overlap: Annotated[int, Field(ge=0)] = 30
+
+    @model_validator(mode="after")
+    def _overlap_below_size(self) -> Self:
+        if self.overlap >= self.size:
+            raise ValueError(f"overlap {self.overlap} must be below size {self.size}")
+        return self
+
+
+class Config(_Frozen):
+    """Everything that can be set. The defaults are the `local` preset."""
+
+    store: StoreConfig = StoreConfig()
+    legs: Annotated[tuple[LegConfig, ...], Field(min_length=1)] = (DenseLeg(), Bm25Leg())
+    fusion: FusionConfig = FusionConfig()
+    reranker: RerankerConfig | None = LateInteractionConfig()
+    ocr: OcrConfig = OcrConfig()
+    chunking: ChunkingConfig = ChunkingConfig()
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        names = [leg.name for leg in self.legs]
+        if len(set(names)) != len(names):
+            raise ValueError(f"legs need distinct names, got {names}")
+        if isinstance(self.reranker, LateInteractionConfig) and not any(
+            leg.kind == "dense" for leg in self.legs
+        ):
+            raise ValueError("late interaction needs a dense leg: it reads that model's token vectors")
+        return self
+
+    @classmethod
+    def make(cls, values: dict[str, Any]) -> Config:
+        """Build from plain values; raises `ConfigError` that names each key and what is wrong with it."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(map(str, problem['loc'])) or 'config'}: {problem['msg']}"
+                for problem in error.errors()
+            )
+            raise ConfigError(problems) from None  # pydantic's text repeats the input, secrets included.
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Config:
+        """Read a TOML file; raises `ConfigError`."""
+        try:
+            return cls.make(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"{path}: {error}") from error
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
+
+    @classmethod
+    def preset(cls, name: str) -> Config:
+        """A named pipeline; raises `UnknownPreset` with the known names."""
+        if name not in PIPELINES:
+            raise UnknownPreset(f"pipeline {name!r}: known are {', '.join(PIPELINES)}")
+        return PIPELINES[name]
+
+
+_MULTI_QA = DenseLeg(model="multi-qa-MiniLM-L6-cos-v1")
+
+PIPELINES: dict[str, Config] = {
+    "local": Config(),
+    "local-qa": Config(legs=(_MULTI_QA, Bm25Leg())),
+    "lexical": Config(legs=(Bm25Leg(),), reranker=None),
+}
+"""Whole pipelines by name: which legs, how they are fused, what reranks."""

@@ -1,0 +1,123 @@
+"""One exception tree; every error says what was got, what was expected and what to do.
+
+RagPluginsError
+├── ConfigError            a setting that cannot be used
+├── UnknownPreset          a preset name that is not in the table
+├── MissingExtra           an optional dependency is absent           (also ImportError)
+├── MissingProgram         an external program is absent
+├── ModelNotFound          no weights under the name given
+├── CollectionMismatch     the collection was built with something else
+├── SideError              the two sides of a passage were mixed      (also TypeError)
+├── BadInput               refused before anything was done           (also ValueError)
+│   ├── BadFilter          a filter that cannot be compiled
+│   ├── BadPassage         a passage that cannot be stored
+│   └── BadDocument        a file that cannot be read
+└── StoreError             what the store reported
+    ├── StoreLocked        another process holds the file
+    └── StoreUnavailable   no answer within the deadline
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+__all__ = [
+    "BadDocument",
+    "BadFilter",
+    "BadInput",
+    "BadPassage",
+    "CollectionMismatch",
+    "ConfigError",
+    "MissingExtra",
+    "MissingProgram",
+    "ModelNotFound",
+    "RagPluginsError",
+    "SideError",
+    "StoreError",
+    "StoreLocked",
+    "StoreUnavailable",
+    "UnknownPreset",
+    "require",
+]
+
+
+class RagPluginsError(Exception):
+    """The root: `except RagPluginsError` catches everything this package raises on purpose."""
+
+
+class ConfigError(RagPluginsError):
+    """A setting that cannot be used."""
+
+
+class UnknownPreset(RagPluginsError):
+    """A preset name that is not in the table; the message lists the known ones."""
+
+
+class MissingExtra(RagPluginsError, ImportError):
+    """An optional dependency is absent; the message says how to install it."""
+
+
+class MissingProgram(RagPluginsError):
+    """An external program, Tesseract for one, is absent; the message says how to install it."""
+
+
+class ModelNotFound(RagPluginsError):
+    """No weights under the name given; the message lists where they were looked for."""
+
+
+class CollectionMismatch(RagPluginsError):
+    """The collection was built with another model or layout; the message shows both sides."""
+
+
+class SideError(RagPluginsError, TypeError):
+    """Text for retrieval was used where text for the LLM belongs, or the other way round."""
+
+
+class BadInput(RagPluginsError, ValueError):
+    """Input that was refused before anything was done with it."""
+
+
+class BadFilter(BadInput):
+    """A filter that cannot be compiled."""
+
+
+class BadPassage(BadInput):
+    """A passage that cannot be stored."""
+
+
+class BadDocument(BadInput):
+    """A file, or one page of it, that cannot be read; the batch goes on without it."""
+
+    def __init__(self, file: str, page: int | None, reason: str) -> None:
+        """`page` counts from 1; None means the file as a whole."""
+        where = file if page is None else f"{file}, page {page}"
+        super().__init__(f"{where}: {reason}")
+        self.file = file
+        self.page = page
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[BadDocument], tuple[str, int | None, str]]:
+        return BadDocument, (self.file, self.page, self.reason)
+
+
+class StoreError(RagPluginsError):
+    """What the store reported, in one type."""
+
+
+class StoreLocked(StoreError):
+    """Another process holds the database file."""
+
+
+class StoreUnavailable(StoreError):
+    """The store gave no answer within the deadline."""
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import an optional dependency, or raise `MissingExtra` with the command that installs it."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] != module.split(".")[0]:
+            raise  # The dependency is there and broken: its own message is the useful one.
+        raise MissingExtra(f"{module} is not installed: pip install 'rag-plugins[{extra}]'") from error

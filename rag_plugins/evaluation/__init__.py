@@ -1,0 +1,1 @@
+"""Measures of retrieval on sets with known answers."""

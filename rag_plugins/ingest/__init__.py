@@ -1,0 +1,1 @@
+"""Files to pages to passages to vectors to the store."""
