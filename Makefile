@@ -1,0 +1,36 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Each sets up what it needs, once.
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format clean
+
+bin := .venv/bin
+
+help:
+	@echo "make demo    install, ingest the example documents, ask five questions, write demo/report.html"
+	@echo "make test    install with the development tools, run the tests"
+	@echo "make lint    ruff, pyright, import-linter"
+	@echo "make format  ruff's own changes"
+	@echo "make clean   remove the environment and all that was built"
+
+demo: .venv/.ready-all
+	@$(bin)/rag-plugins demo --output demo/report.html
+
+test: .venv/.ready-dev
+	@$(bin)/python -m pytest
+
+lint: .venv/.ready-dev
+	$(bin)/ruff check .
+	$(bin)/ruff format --check .
+	$(bin)/pyright
+	$(bin)/lint-imports
+
+format: .venv/.ready-dev
+	$(bin)/ruff check --fix .
+	$(bin)/ruff format .
+
+# The stamps lie in the environment, so removing it removes them.
+.venv/.ready-%: pyproject.toml constraints.txt scripts/setup
+	@./scripts/setup $*
+
+clean:
+	rm -rf .venv build dist demo .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
