@@ -10,7 +10,7 @@ from typing import Protocol
 from rag_plugins.types import JsonValue, View
 from rag_plugins.vectors import FloatArray, Matrix, SparseVector
 
-__all__ = ["DENSE", "Candidate", "Encoder", "Encoding", "Representation", "Reranker"]
+__all__ = ["DENSE", "Candidate", "Encoder", "Encoding", "Leg", "Representation", "Reranker"]
 
 
 class Representation(Enum):
@@ -57,6 +57,16 @@ class Encoder(Protocol):
     def encode_documents(self, views: Sequence[View], want: frozenset[Representation] = ...) -> Encoding:
         """Vectors of document views; a plain `str` among them raises `SideError`."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """A named, weighted way to find passages: one representation of one encoder, one field of the store."""
+
+    name: str
+    encoder: Encoder
+    representation: Representation
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,56 @@
+"""rag-plugins: hybrid retrieval over Milvus for LlamaIndex and LangChain; scans in, grounded passages out."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rag_plugins import errors as errors
+    from rag_plugins.config import Config as Config
+    from rag_plugins.filters import Filter as Filter
+    from rag_plugins.filters import all_of as all_of
+    from rag_plugins.filters import where as where
+    from rag_plugins.index import RagIndex as RagIndex
+    from rag_plugins.ingest.indexer import IngestSummary as IngestSummary
+    from rag_plugins.types import Box as Box
+    from rag_plugins.types import EmbedImage as EmbedImage
+    from rag_plugins.types import EmbedText as EmbedText
+    from rag_plugins.types import Hit as Hit
+    from rag_plugins.types import Passage as Passage
+    from rag_plugins.types import Provenance as Provenance
+    from rag_plugins.types import StageScore as StageScore
+    from rag_plugins.types import Word as Word
+
+_HOME = {
+    "Box": "types",
+    "Config": "config",
+    "EmbedImage": "types",
+    "EmbedText": "types",
+    "Filter": "filters",
+    "Hit": "types",
+    "IngestSummary": "ingest.indexer",
+    "Passage": "types",
+    "Provenance": "types",
+    "RagIndex": "index",
+    "StageScore": "types",
+    "Word": "types",
+    "all_of": "filters",
+    "where": "filters",
+}
+
+__all__ = [*_HOME, "errors"]  # pyright: ignore[reportUnsupportedDunderAll]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name on first use, so that importing the package costs next to nothing."""
+    if name == "errors":
+        return importlib.import_module("rag_plugins.errors")
+    if name not in _HOME:
+        raise AttributeError(f"module 'rag_plugins' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"rag_plugins.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,85 @@
+"""BEIR-format folders: corpus.jsonl, queries.jsonl, qrels.tsv (Thakur et al. 2021)."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rag_plugins.errors import BadDocument
+
+__all__ = ["TestSet", "read_folder"]
+
+
+@dataclass(frozen=True, slots=True)
+class TestSet:
+    """Texts by document id, questions by query id, and qrels: relevance by query id and document id."""
+
+    corpus: dict[str, str]
+    queries: dict[str, str]
+    qrels: dict[str, dict[str, int]]
+
+    def sample(self, queries: int | None) -> TestSet:
+        """At most so many of the queries that have a relevant document; drawn with a fixed seed."""
+        judged = [id for id in self.queries if any(grade > 0 for grade in self.qrels.get(id, {}).values())]
+        if queries is not None and queries < len(judged):
+            judged = sorted(random.Random(0).sample(judged, queries))
+        return TestSet(
+            self.corpus,
+            {id: self.queries[id] for id in judged},
+            {id: self.qrels[id] for id in judged},
+        )
+
+
+def read_folder(folder: str | Path) -> TestSet:
+    """Read a folder; a document's text is its title, a new line and its text. Raises `BadDocument`."""
+    folder = Path(folder)
+    return TestSet(
+        corpus={
+            line["_id"]: f"{line.get('title', '')}\n{line['text']}".strip()
+            for line in _lines(folder / "corpus.jsonl", "_id", "text")
+        },
+        queries={line["_id"]: line["text"] for line in _lines(folder / "queries.jsonl", "_id", "text")},
+        qrels=_qrels(folder / "qrels.tsv"),
+    )
+
+
+def _lines(path: Path, *keys: str) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise BadDocument(path.name, None, f"line {number} is not JSON: {error}") from error
+        missing = [key for key in keys if not isinstance(value, dict) or key not in value]
+        if missing:
+            raise BadDocument(path.name, None, f"line {number} lacks {', '.join(missing)}")
+        yield value
+
+
+def _qrels(path: Path) -> dict[str, dict[str, int]]:
+    """`query-id <tab> corpus-id <tab> score`, with or without a head line."""
+    qrels: dict[str, dict[str, int]] = {}
+    for number, line in enumerate(_text(path).splitlines(), start=1):
+        fields = line.split("\t")
+        if not line.strip() or (number == 1 and fields[-1] == "score"):
+            continue
+        try:
+            query, document, grade = fields
+            qrels.setdefault(query, {})[document] = int(grade)
+        except ValueError as error:
+            raise BadDocument(
+                path.name, None, f"line {number}: expected query-id, corpus-id and a whole score, by tabs"
+            ) from error
+    return qrels
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadDocument(path.name, None, f"cannot be read in {path.parent}: {error}") from error

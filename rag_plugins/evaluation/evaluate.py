@@ -1,0 +1,143 @@
+"""How good is each stage: every leg alone, fused, reranked, on a set with known answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import TypeAlias
+
+from tqdm import tqdm
+
+from rag_plugins.config import Config
+from rag_plugins.errors import BadInput, require
+from rag_plugins.evaluation.beir import TestSet, read_folder
+from rag_plugins.index import RagIndex
+from rag_plugins.ingest.chunking import chunk
+from rag_plugins.ingest.documents import SourceFile
+from rag_plugins.ingest.pages import Page
+from rag_plugins.search.outcome import Outcome
+from rag_plugins.types import JsonValue, Passage
+
+__all__ = ["MEASURES", "Evaluation", "evaluate_folder", "measure"]
+
+MEASURES = {"nDCG@10": "nDCG@10", "MRR@10": "RR@10", "Recall@10": "R@10", "Recall@100": "R@100"}
+"""Our names and those of ir-measures."""
+
+_DEPTH = 100
+"""Hits a leg, as a search for 10 has it; also what Recall@100 needs."""
+
+Run: TypeAlias = dict[str, dict[str, float]]
+"""Score by query id and document id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Measures by stage; `ms_per_query` has the median milliseconds of each stage."""
+
+    legs: dict[str, dict[str, float]]
+    fused: dict[str, float]
+    reranked: dict[str, float] | None
+    queries: int
+    passages: int
+    ms_per_query: dict[str, float]
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Plain values; measures rounded to four digits, milliseconds to two."""
+        return {
+            "legs": {name: _rounded(values, 4) for name, values in self.legs.items()},
+            "fused": _rounded(self.fused, 4),
+            "reranked": None if self.reranked is None else _rounded(self.reranked, 4),
+            "queries": self.queries,
+            "passages": self.passages,
+            "ms_per_query": _rounded(self.ms_per_query, 2),
+        }
+
+
+def evaluate_folder(
+    folder: str | Path,
+    config: Config,
+    *,
+    queries: int | None = None,
+    chunked: bool = False,
+    progress: bool = False,
+) -> Evaluation:
+    """Index a BEIR-format folder afresh and search it with its queries.
+
+    A line of the corpus is one passage; `chunked` cuts it into passages and gives the line its best
+    passage's score. `queries` limits how many, drawn with a fixed seed. Raises `BadDocument` for a folder
+    that cannot be read and `BadInput` where no query has a relevant document.
+    """
+    tests = read_folder(folder).sample(queries)
+    if not tests.queries:
+        raise BadInput(f"{folder}: no query has a relevant document in qrels.tsv")
+    with TemporaryDirectory() as directory, RagIndex.open(Path(directory) / "set.db", config=config) as index:
+        _fill(index, tests.corpus, chunked, progress)
+        outcomes = {
+            id: index.run(text, _DEPTH, depth=_DEPTH)
+            for id, text in tqdm(tests.queries.items(), desc="Searching", disable=not progress)
+        }
+        return _evaluation(tests, outcomes, index)
+
+
+def measure(run: Run, qrels: Mapping[str, Mapping[str, int]]) -> dict[str, float]:
+    """Mean over the queries of `qrels` of every measure; a query without hits counts as zero."""
+    ir_measures = require("ir_measures", "evaluation")
+    parsed = {ours: ir_measures.parse_measure(theirs) for ours, theirs in MEASURES.items()}
+    means = ir_measures.calc_aggregate(parsed.values(), qrels, run)
+    return {ours: float(means[theirs]) for ours, theirs in parsed.items()}
+
+
+def _fill(index: RagIndex, corpus: Mapping[str, str], chunked: bool, progress: bool) -> None:
+    passages = [passage for id, text in corpus.items() for passage in _passages(index, id, text, chunked)]
+    step = 256
+    with tqdm(total=len(passages), unit="passage", desc="Indexing", disable=not progress) as bar:
+        for start in range(0, len(passages), step):
+            bar.update(len(index.add(passages[start : start + step])))
+
+
+def _passages(index: RagIndex, id: str, text: str, chunked: bool) -> list[Passage]:
+    if not chunked:
+        return [index.passage(text, doc_id=id, caller_id=id)]
+    file = SourceFile(path=Path(id), doc_id=id, source=id, sha256="")
+    page = Page(number=1, text=text, words=(), image=None, origin="text")
+    return chunk(page, file, index.config.chunking, tenant=index.tenant)
+
+
+def _evaluation(tests: TestSet, outcomes: Mapping[str, Outcome], index: RagIndex) -> Evaluation:
+    document = {p.id: p.doc_id for batch in index.store.scan() for p in batch}
+    names = dict.fromkeys(name for outcome in outcomes.values() for name in outcome.rankings)
+    reranked = any(outcome.reranked is not None for outcome in outcomes.values())
+
+    def scores(rankings: Mapping[str, Iterable[tuple[str, float]]]) -> dict[str, float]:
+        run = {query: _by_document(ranking, document) for query, ranking in rankings.items()}
+        return measure(run, tests.qrels)
+
+    return Evaluation(
+        legs={n: scores({q: o.rankings.get(n, ()) for q, o in outcomes.items()}) for n in names},
+        fused=scores({q: [(item.id, item.score) for item in o.fused] for q, o in outcomes.items()}),
+        reranked=scores({q: o.final for q, o in outcomes.items()}) if reranked else None,
+        queries=len(outcomes),
+        passages=len(document),
+        ms_per_query=_medians([outcome.seconds for outcome in outcomes.values()]),
+    )
+
+
+def _by_document(ranking: Iterable[tuple[str, float]], document: Mapping[str, str]) -> dict[str, float]:
+    """A document's score is its best passage's."""
+    scores: dict[str, float] = {}
+    for id, score in ranking:
+        scores[document[id]] = max(score, scores.get(document[id], score))
+    return scores
+
+
+def _medians(seconds: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    stages = dict.fromkeys(stage for row in seconds for stage in row)
+    medians = {stage: 1000 * median(row.get(stage, 0.0) for row in seconds) for stage in stages}
+    return {**medians, "total": 1000 * median(sum(row.values()) for row in seconds)}
+
+
+def _rounded(values: Mapping[str, float], digits: int) -> dict[str, JsonValue]:
+    return {name: round(value, digits) for name, value in values.items()}

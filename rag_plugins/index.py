@@ -1,0 +1,242 @@
+"""RagIndex: from a configuration to wired objects; the one place that builds, the facade users meet first."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Self
+
+from rag_plugins.config import Bm25Leg, Config, CrossEncoderConfig, DenseLeg, LegConfig
+from rag_plugins.errors import ConfigError
+from rag_plugins.filters import Filter
+from rag_plugins.ingest.indexer import Indexer, IngestSummary
+from rag_plugins.ingest.statistics import StatisticsKeeper
+from rag_plugins.ingest.writer import Writer
+from rag_plugins.models.bm25 import Bm25Encoder
+from rag_plugins.models.dense import DenseEncoder
+from rag_plugins.models.protocols import Leg, Representation, Reranker
+from rag_plugins.models.reranker import CrossEncoderReranker, LateInteractionReranker
+from rag_plugins.search.outcome import Outcome
+from rag_plugins.search.retriever import HybridRetriever
+from rag_plugins.store.assets import AssetStore
+from rag_plugins.store.milvus import MilvusStore
+from rag_plugins.store.schema import VectorField
+from rag_plugins.text import clean
+from rag_plugins.types import EmbedText, Hit, JsonValue, Passage, Provenance, passage_id
+
+__all__ = ["RagIndex"]
+
+_NOTHING: Mapping[str, JsonValue] = MappingProxyType({})
+
+
+class RagIndex:
+    """A collection of passages that can be added to, searched and deleted from.
+
+        with RagIndex.open("handbook.db") as index:
+            index.ingest(["scans/"])
+            hits = index.search("how often is the filter changed?", k=5)
+
+    `open` builds one. It may be shared by threads. Close it, or use it as a context manager: a database
+    file admits one process at a time.
+    """
+
+    def __init__(
+        self, config: Config, tenant: str, store: MilvusStore, retriever: HybridRetriever, writer: Writer
+    ) -> None:
+        """Take what `open` has built."""
+        self.config = config
+        self.tenant = tenant
+        self.store = store
+        self._retriever = retriever
+        self._writer = writer
+        self._indexer = Indexer(writer, store.assets, config, tenant)
+        # Runs on close(), on garbage collection or at exit, whichever comes first, and once.
+        self._finalizer = weakref.finalize(self, _shut, writer, store)
+
+    @classmethod
+    def open(
+        cls,
+        uri: str | Path,
+        *,
+        preset: str = "local",
+        config: Config | None = None,
+        collection: str = "passages",
+        tenant: str = "",
+    ) -> RagIndex:
+        """Open or create a collection in a database file (`handbook.db`) or on a server (`http://…`).
+
+        `config` goes before `preset`. `tenant` scopes everything that is read and written. Raises
+        `CollectionMismatch` where the collection was built with other models, `StoreLocked` where another
+        process holds the file, `StoreUnavailable` where no server answers, `UnknownPreset`.
+        """
+        config = config or Config.preset(preset)
+        legs = [_leg(leg) for leg in config.legs]
+        store = _store(uri, config, legs, collection, tenant)
+        try:
+            return cls._wire(config, tenant, store, legs)
+        except BaseException:
+            store.close()
+            raise
+
+    @classmethod
+    def _wire(cls, config: Config, tenant: str, store: MilvusStore, legs: Sequence[Leg]) -> RagIndex:
+        reranker = _reranker(config, legs)
+        keepers = [
+            StatisticsKeeper(store, leg.name, leg.encoder, tenant)
+            for leg in legs
+            if isinstance(leg.encoder, Bm25Encoder)
+        ]
+        writer = Writer(store, legs, tenant, keepers, _token_encoder(config, legs))
+        retriever = HybridRetriever(store, legs, config.fusion, reranker, config.reranker)
+        return cls(config, tenant, store, retriever, writer)
+
+    @property
+    def assets(self) -> AssetStore:
+        """Page images by content id."""
+        return self.store.assets
+
+    def passage(
+        self,
+        llm_text: str,
+        *,
+        view: str | None = None,
+        doc_id: str | None = None,
+        caller_id: str | None = None,
+        metadata: Mapping[str, JsonValue] = _NOTHING,
+        provenance: Provenance | None = None,
+    ) -> Passage:
+        """Make a passage of this index's tenant.
+
+        `view` is what retrieval reads, by default the same text. With a `caller_id` the passage is that
+        one, whatever its text; without, equal texts of one document are one passage. `doc_id` defaults to
+        the caller's id, and else to the passage's own.
+        """
+        llm_text = clean(llm_text)
+        source = doc_id if doc_id is not None else ""
+        id = passage_id(self.tenant, caller_id=caller_id, source=source, content=llm_text)
+        return Passage(
+            id=id,
+            doc_id=next(name for name in (doc_id, caller_id, id) if name is not None),
+            views=(EmbedText(llm_text if view is None else clean(view)),),
+            llm_text=llm_text,
+            metadata=dict(metadata),
+            provenance=provenance,
+            caller_id=caller_id,
+        )
+
+    def add(self, passages: Iterable[Passage]) -> list[str]:
+        """Insert passages, replacing those of the same id; their ids, in order.
+
+        Raises `BadPassage` before anything is written, and `StoreError`.
+        """
+        ids = self._writer.add(list(passages))
+        self._writer.settle()
+        return ids
+
+    def ingest(
+        self, paths: Sequence[str | Path], *, root: Path | None = None, progress: bool = False
+    ) -> IngestSummary:
+        """Read files and folders into the collection: only what is new or has changed since.
+
+        A document is its file's path, below `root` where one is given. A file or page that cannot be read
+        becomes a `BadDocument` in the summary, and the rest goes on. A run that was stopped is resumed by
+        running it again.
+        """
+        return self._indexer.ingest(paths, root=root, progress=progress)
+
+    def search(
+        self, query: str, k: int = 5, *, filter: Filter | None = None, legs: Sequence[str] | None = None
+    ) -> list[Hit]:
+        """The best k passages, best first; `legs` names the legs to use. Raises `BadInput`, `StoreError`."""
+        return self._retriever.search(query, k, filter=filter, legs=legs)
+
+    def run(
+        self, query: str, k: int = 5, *, filter: Filter | None = None, depth: int | None = None
+    ) -> Outcome:
+        """Search and keep what every stage made of the query: for measuring."""
+        return self._retriever.run(query, k, filter=filter, depth=depth)
+
+    def delete(self, doc_id: str) -> int:
+        """Delete a document; how many passages it had. An unknown document is no error."""
+        removed = self._writer.delete(doc_id)
+        self._writer.settle()
+        return removed
+
+    def count(self) -> int:
+        """Passages in the collection (this tenant's)."""
+        return self.store.count()
+
+    def page_image(self, hit: Hit) -> bytes | None:
+        """The encoded image of the page that a hit is from, None where there is none."""
+        provenance = hit.passage.provenance
+        asset = provenance.page_image if provenance else None
+        return self.assets.get(asset) if asset else None
+
+    def close(self) -> None:
+        """Save what is not yet saved and let go of the file; may be called again."""
+        self._finalizer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"RagIndex({self.store!r})"
+
+
+def _shut(writer: Writer, store: MilvusStore) -> None:
+    try:
+        writer.close()
+    finally:
+        store.close()
+
+
+def _leg(config: LegConfig) -> Leg:
+    match config:
+        case DenseLeg():
+            return Leg(config.name, DenseEncoder(config), Representation.DENSE, config.weight)
+        case Bm25Leg():
+            return Leg(config.name, Bm25Encoder(config), Representation.SPARSE, config.weight)
+
+
+def _store(uri: str | Path, config: Config, legs: Sequence[Leg], collection: str, tenant: str) -> MilvusStore:
+    return MilvusStore.open(
+        uri,
+        fields=[_field(leg) for leg in legs],
+        fingerprint={leg.name: dict(leg.encoder.fingerprint) for leg in legs},
+        collection=collection,
+        tenant=tenant,
+        config=config.store,
+        keep_tokens=_token_encoder(config, legs) is not None,
+    )
+
+
+def _field(leg: Leg) -> VectorField:
+    if isinstance(leg.encoder, DenseEncoder):
+        return VectorField(leg.name, "dense", leg.encoder.dim)
+    return VectorField(leg.name, "sparse")
+
+
+def _token_encoder(config: Config, legs: Sequence[Leg]) -> DenseEncoder | None:
+    """The model whose token vectors rows keep: where late interaction reads them."""
+    if config.reranker is None or config.reranker.kind != "late-interaction":
+        return None
+    return next(leg.encoder for leg in legs if isinstance(leg.encoder, DenseEncoder))
+
+
+def _reranker(config: Config, legs: Sequence[Leg]) -> Reranker | None:
+    if config.reranker is None:
+        return None
+    if isinstance(config.reranker, CrossEncoderConfig):
+        return CrossEncoderReranker(config.reranker)
+    encoder = _token_encoder(config, legs)
+    if encoder is None:
+        raise ConfigError("late interaction needs a dense leg: it reads that model's token vectors")
+    lexical = next((leg.encoder for leg in legs if isinstance(leg.encoder, Bm25Encoder)), None)
+    return LateInteractionReranker(encoder, idf=lexical.idf if lexical else None)

@@ -1,0 +1,105 @@
+"""BM25 statistics that stay true to the rows: counted with every write, recounted when in doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rag_plugins.errors import BadInput
+from rag_plugins.ingest.manifest import digest
+from rag_plugins.models.bm25 import Bm25Encoder, Bm25Statistics
+from rag_plugins.store.milvus import MilvusStore
+from rag_plugins.types import Passage, View, embed_text
+
+__all__ = ["StatisticsKeeper"]
+
+_DRIFT = 0.05
+"""Stored weights are rewritten when the mean length has moved this far from the one they were made with."""
+
+_UNSAVED = 0.05
+"""Statistics are saved when this share of the passages has changed since the last time, and on closing."""
+
+
+class StatisticsKeeper:
+    """Keeps the statistics of one BM25 leg and one tenant beside the collection.
+
+    The rows are the truth. Before the first change a mark says that the saved statistics are stale; saving
+    removes it. A mark found on opening means that a writer ended early, so the rows are counted again.
+    """
+
+    def __init__(self, store: MilvusStore, leg: str, encoder: Bm25Encoder, tenant: str) -> None:
+        """Load the saved statistics into the encoder, or count the rows."""
+        self._store = store
+        self._leg = leg
+        self._encoder = encoder
+        self._key = f"bm25/{leg}/{digest(tenant)}"
+        self._changed = 0
+        self._stale = False
+        self._load()
+
+    def exchange(self, passages: Sequence[Passage]) -> None:
+        """Count passages that are about to be written, and no longer count those they replace."""
+        self._mark()
+        if self._encoder.statistics.documents:
+            self._forget(list(self._store.fetch([passage.id for passage in passages]).values()))
+        self._encoder.learn(_views(passages))
+        self._changed += len(passages)
+
+    def remove(self, ids: Sequence[str]) -> None:
+        """No longer count passages that are about to be deleted."""
+        self._mark()
+        self._forget(list(self._store.fetch(ids).values()))
+        self._changed += len(ids)
+
+    def settle(self) -> None:
+        """After a run of writes: rewrite weights that have drifted, save when enough has changed."""
+        statistics = self._encoder.statistics
+        if statistics.drift > _DRIFT:
+            self._reweigh()
+        if self._changed > _UNSAVED * statistics.documents:
+            self.save()
+
+    def save(self) -> None:
+        """Write the statistics, which removes the mark."""
+        if self._stale:
+            self._store.state.put({self._key: self._encoder.statistics.to_json(), self._mark_key: False})
+            self._stale = False
+            self._changed = 0
+
+    @property
+    def _mark_key(self) -> str:
+        return f"stale/{self._key}"
+
+    def _mark(self) -> None:
+        if not self._stale:
+            self._store.state.put({self._mark_key: True})
+            self._stale = True
+
+    def _forget(self, passages: Sequence[Passage]) -> None:
+        try:
+            self._encoder.forget(_views(passages))
+        except BadInput:  # Another process has written meanwhile: the rows know better.
+            self._recount()
+            self._encoder.forget(_views(passages))
+
+    def _load(self) -> None:
+        saved = self._store.state.get(self._key)
+        if isinstance(saved, dict) and not self._store.state.get(self._mark_key):
+            self._encoder.statistics = Bm25Statistics.from_json(saved)
+        elif self._store.count():
+            self._recount()
+            self.save()
+
+    def _recount(self) -> None:
+        self._mark()
+        self._encoder.statistics = Bm25Statistics()
+        for passages in self._store.scan():
+            self._encoder.learn(_views(passages))
+        self._reweigh()
+
+    def _reweigh(self) -> None:
+        self._encoder.statistics.settle()
+        self._store.rewrite(self._leg, lambda rows: self._encoder.encode_documents(_views(rows)).sparse or ())
+
+
+def _views(passages: Sequence[Passage]) -> list[View]:
+    return [view for passage in passages if (view := embed_text(passage.views)) is not None]

@@ -1,0 +1,160 @@
+"""Passages to rows: encode, count, store, record; the one place that changes a collection."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import TypeVar
+
+from rag_plugins.errors import BadPassage
+from rag_plugins.filters import where
+from rag_plugins.ingest.manifest import DocumentRecord, Manifest
+from rag_plugins.ingest.statistics import StatisticsKeeper
+from rag_plugins.models.protocols import Encoder, Encoding, Leg, Representation
+from rag_plugins.models.tokens import pack_tokens
+from rag_plugins.store.milvus import MilvusStore
+from rag_plugins.store.schema import Row
+from rag_plugins.types import EmbedText, Passage, View, embed_text
+from rag_plugins.vectors import FloatArray, SparseVector
+
+__all__ = ["Writer"]
+
+_BATCH = 256
+"""Passages encoded and stored together: enough to sort by length, little to redo after a crash."""
+
+T = TypeVar("T")
+
+
+class Writer:
+    """Writes passages through the legs' encoders into the store, and keeps manifest and statistics true."""
+
+    def __init__(
+        self,
+        store: MilvusStore,
+        legs: Sequence[Leg],
+        tenant: str,
+        keepers: Sequence[StatisticsKeeper] = (),
+        token_encoder: Encoder | None = None,
+    ) -> None:
+        """`token_encoder`, one of the legs' encoders, gives the token vectors that rows keep."""
+        self.manifest = Manifest(store.state, tenant)
+        self._store = store
+        self._legs = legs
+        self._keepers = keepers
+        self._token_encoder = token_encoder
+
+    def add(self, passages: Sequence[Passage]) -> list[str]:
+        """Insert or replace by id; ids in the order given. Raises `BadPassage` before anything is written."""
+        unique = {passage.id: passage for passage in passages}
+        for passage in unique.values():
+            _view(passage)
+        self._put(list(unique.values()))
+        documents: dict[str, dict[str, None]] = {}
+        for passage in unique.values():
+            documents.setdefault(passage.doc_id, {})[passage.id] = None
+        self.manifest.write(self._extended(doc_id, list(ids)) for doc_id, ids in documents.items())
+        return [passage.id for passage in passages]
+
+    def replace(self, documents: Sequence[tuple[DocumentRecord, Sequence[Passage]]]) -> None:
+        """Make each document's passages exactly these: add, record, then delete what is left of the old.
+
+        Where a record is not complete, its old passages stay: a page that cannot be read today is no
+        reason to lose what was read of it before.
+        """
+        self._put([passage for _, passages in documents for passage in passages])
+        records: list[DocumentRecord] = []
+        left: list[str] = []
+        for record, _ in documents:
+            old = self._left_of(record)
+            left += old if record.complete else []
+            records.append(
+                record if record.complete else dataclasses.replace(record, ids=(*record.ids, *old))
+            )
+        self.manifest.write(records)
+        self._drop(left)
+
+    def delete(self, doc_id: str) -> int:
+        """Delete a document's passages; how many there were."""
+        ids = self._store.ids(where("doc_id") == doc_id)
+        removed = self._drop(ids)
+        if self.manifest.get(doc_id) is not None:
+            self.manifest.write(removed=[doc_id])
+        return removed
+
+    def settle(self) -> None:
+        """After a run of writes: bring stored term weights up to date and save the statistics."""
+        for keeper in self._keepers:
+            keeper.settle()
+
+    def close(self) -> None:
+        """Save what is not yet saved."""
+        for keeper in self._keepers:
+            keeper.save()
+
+    def _put(self, passages: Sequence[Passage]) -> None:
+        for batch in _batches(passages, _BATCH):
+            for keeper in self._keepers:
+                keeper.exchange(batch)
+            self._store.upsert(self._rows(batch))
+
+    def _drop(self, ids: Sequence[str]) -> int:
+        removed = 0
+        for batch in _batches(ids, _BATCH):
+            for keeper in self._keepers:
+                keeper.remove(batch)
+            removed += self._store.delete(batch)
+        return removed
+
+    def _rows(self, passages: Sequence[Passage]) -> list[Row]:
+        views: list[View] = [_view(passage) for passage in passages]
+        encodings: dict[int, Encoding] = {}
+        for leg in self._legs:
+            if id(leg.encoder) not in encodings:
+                encodings[id(leg.encoder)] = leg.encoder.encode_documents(views, self._wanted(leg.encoder))
+        tokens = encodings[id(self._token_encoder)].tokens if self._token_encoder else None
+        columns = {leg.name: _column(encodings[id(leg.encoder)], leg) for leg in self._legs}
+        return [
+            Row(
+                passage,
+                {name: column[n] for name, column in columns.items()},
+                None if tokens is None else pack_tokens(tokens[n]),
+            )
+            for n, passage in enumerate(passages)
+        ]
+
+    def _wanted(self, encoder: Encoder) -> frozenset[Representation]:
+        wanted = {leg.representation for leg in self._legs if leg.encoder is encoder}
+        return frozenset(wanted | ({Representation.TOKENS} if encoder is self._token_encoder else set()))
+
+    def _left_of(self, record: DocumentRecord) -> list[str]:
+        """Passages that the document had and that the record no longer names."""
+        old = self.manifest.get(record.doc_id)
+        return [id for id in old.ids if id not in set(record.ids)] if old else []
+
+    def _extended(self, doc_id: str, ids: Sequence[str]) -> DocumentRecord:
+        old = self.manifest.get(doc_id) or DocumentRecord(doc_id, ())
+        return dataclasses.replace(old, ids=tuple(dict.fromkeys((*old.ids, *ids))))
+
+
+def _view(passage: Passage) -> EmbedText:
+    view = embed_text(passage.views)
+    if view is None:
+        raise BadPassage(
+            f"passage {passage.caller_id or passage.id} of {passage.doc_id!r} has no EmbedText view: "
+            "the legs of this collection read text"
+        )
+    return view
+
+
+def _column(encoding: Encoding, leg: Leg) -> Sequence[FloatArray | SparseVector]:
+    column = encoding.sparse if leg.representation is Representation.SPARSE else encoding.dense
+    if column is None:
+        raise BadPassage(f"leg {leg.name}: its encoder gave no {leg.representation.value} vectors")
+    return list(column)
+
+
+def _batches(items: Sequence[T], size: int) -> Iterator[list[T]]:
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch

@@ -1,0 +1,149 @@
+"""The retriever: legs -> fusion -> rerank."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rag_plugins.config import FusionConfig, RerankerConfig
+from rag_plugins.errors import BadInput
+from rag_plugins.filters import Filter
+from rag_plugins.models.protocols import Candidate, Encoder, Encoding, Leg, Representation, Reranker
+from rag_plugins.search.fusion import Fused, fuse, minmax, shares
+from rag_plugins.search.outcome import Outcome, Reranked
+from rag_plugins.store.milvus import MilvusStore
+from rag_plugins.store.schema import MAX_LIMIT
+from rag_plugins.text import clean
+from rag_plugins.types import Hit
+from rag_plugins.vectors import FloatArray, SparseVector
+
+__all__ = ["HybridRetriever", "blend"]
+
+
+class HybridRetriever:
+    """Any number of legs over one store, fused into one ranking, its head reranked."""
+
+    def __init__(
+        self,
+        store: MilvusStore,
+        legs: Sequence[Leg],
+        fusion: FusionConfig,
+        reranker: Reranker | None = None,
+        rerank: RerankerConfig | None = None,
+    ) -> None:
+        """`rerank` says how deep `reranker` reads and how its scores blend; both or neither."""
+        self._store = store
+        self._legs = {leg.name: leg for leg in legs}
+        self._fusion = fusion
+        self._reranker = reranker
+        self._rerank_config = rerank
+
+    def search(
+        self, query: str, k: int = 5, *, filter: Filter | None = None, legs: Sequence[str] | None = None
+    ) -> list[Hit]:
+        """The best k passages; a blank query finds nothing. Raises `BadInput` and `StoreError`."""
+        outcome = self.run(query, k, filter=filter, legs=legs)
+        best = outcome.final[:k]
+        missing = [id for id, _ in best if id not in outcome.passages]
+        outcome.passages |= self._store.fetch(missing) if missing else {}
+        traces = outcome.traces([id for id, _ in best])
+        # A passage deleted by someone else since the legs ran is no longer a hit.
+        return [Hit(outcome.passages[id], score, traces[id]) for id, score in best if id in outcome.passages]
+
+    def run(
+        self,
+        query: str,
+        k: int,
+        *,
+        filter: Filter | None = None,
+        legs: Sequence[str] | None = None,
+        depth: int | None = None,
+    ) -> Outcome:
+        """Run every stage and keep what each made of the query; `depth` is the hits a leg may give."""
+        outcome = Outcome(self._fusion.method, self._reranker.name if self._reranker else None)
+        query = clean(query).strip()
+        chosen = self._chosen(legs)
+        if not 1 <= k <= MAX_LIMIT:
+            raise BadInput(f"k is {k}: expected 1 to {MAX_LIMIT}")
+        depth = depth or self._fusion.depth or min(max(4 * k, 100), MAX_LIMIT)
+        if query:
+            self._search_legs(query, chosen, depth, filter, outcome)
+            self._fuse(chosen, outcome)
+            self._rerank(query, outcome)
+        return outcome
+
+    def _chosen(self, names: Sequence[str] | None) -> list[Leg]:
+        unknown = [name for name in names or () if name not in self._legs]
+        if unknown:
+            raise BadInput(f"unknown legs {unknown}: this collection has {list(self._legs)}")
+        if names is not None and not names:
+            raise BadInput(f"legs is empty: name some of {list(self._legs)}, or pass None for all")
+        legs = [self._legs[name] for name in dict.fromkeys(names or self._legs)]
+        # A leg with weight zero cannot change the ranking, so it is not run.
+        return [leg for leg in legs if leg.weight > 0] or legs
+
+    def _search_legs(
+        self, query: str, legs: Sequence[Leg], depth: int, filter: Filter | None, outcome: Outcome
+    ) -> None:
+        encodings: dict[int, Encoding] = {}
+        for leg in legs:
+            if id(leg.encoder) not in encodings:
+                with outcome.timed("encode"):
+                    encodings[id(leg.encoder)] = _encode(query, leg.encoder, legs)
+            vector = _vector(encodings[id(leg.encoder)], leg.representation)
+            with outcome.timed(leg.name):
+                outcome.rankings[leg.name] = self._store.search(leg.name, vector, depth, filter)
+
+    def _fuse(self, legs: Sequence[Leg], outcome: Outcome) -> None:
+        with outcome.timed("fusion"):
+            outcome.shares = shares({leg.name: leg.weight for leg in legs})
+            outcome.fused = fuse(outcome.rankings, outcome.shares, self._fusion.method, self._fusion.rrf_k)
+
+    def _rerank(self, query: str, outcome: Outcome) -> None:
+        if self._reranker is None or self._rerank_config is None:
+            return
+        head = outcome.fused[: self._rerank_config.depth]
+        ids = [item.id for item in head]
+        with outcome.timed("fetch"):
+            outcome.passages |= self._store.fetch(ids)
+            tokens = self._store.fetch_tokens(ids) if self._reranker.reads_tokens else {}
+        with outcome.timed("rerank"):
+            head = [item for item in head if item.id in outcome.passages]
+            raw = self._reranker.score(
+                query, [Candidate(outcome.passages[item.id].views, tokens.get(item.id)) for item in head]
+            )
+            outcome.reranked = blend(head, raw.tolist(), self._rerank_config.blend)
+            outcome.reranked += [
+                Reranked(item.id, item.score - 1.0, None)  # Below every blended score, which is at least 0.
+                for item in outcome.fused[self._rerank_config.depth :]
+            ]
+
+
+def blend(head: Sequence[Fused], raw: Sequence[float], share: float) -> list[Reranked]:
+    """Retrieval and rerank scores, each min-max scaled over the head, summed with `share` for the latter.
+
+    The id breaks ties. `raw` runs beside `head`.
+    """
+    retrieved = minmax([(item.id, item.score) for item in head])
+    reread = minmax([(item.id, score) for item, score in zip(head, raw, strict=True)])
+    blended = [
+        Reranked(item.id, (1.0 - share) * retrieved[item.id] + share * reread[item.id], score)
+        for item, score in zip(head, raw, strict=True)
+    ]
+    return sorted(blended, key=lambda item: (-item.score, item.id))
+
+
+def _encode(query: str, encoder: Encoder, legs: Sequence[Leg]) -> Encoding:
+    """One pass of the encoder for all the legs that read it."""
+    want = frozenset(leg.representation for leg in legs if leg.encoder is encoder)
+    return encoder.encode_queries([query], want)
+
+
+def _vector(encoding: Encoding, representation: Representation) -> FloatArray | SparseVector:
+    vectors: Mapping[Representation, Sequence[FloatArray] | Sequence[SparseVector] | None] = {
+        Representation.DENSE: None if encoding.dense is None else list(encoding.dense),
+        Representation.SPARSE: encoding.sparse,
+    }
+    found = vectors.get(representation)
+    if found is None:
+        raise BadInput(f"a leg reads one vector a text, dense or sparse; this one asks for {representation}")
+    return found[0]
