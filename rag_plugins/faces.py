@@ -1,0 +1,211 @@
+"""What the framework faces have in common: foreign metadata, citations, reading files, cutting, reranking."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from pydantic_core import to_jsonable_python
+from typing_extensions import TypeIs
+
+from rag_plugins.config import ChunkingConfig, CrossEncoderConfig, DenseLeg, OcrConfig
+from rag_plugins.errors import BadDocument, BadPassage
+from rag_plugins.index import RagIndex
+from rag_plugins.ingest.chunking import chunk
+from rag_plugins.ingest.documents import find_documents
+from rag_plugins.ingest.pages import read_pages
+from rag_plugins.models.dense import DenseEncoder
+from rag_plugins.models.protocols import Candidate, Reranker
+from rag_plugins.models.reranker import CrossEncoderReranker
+from rag_plugins.types import EmbedText, Hit, JsonValue, Passage, embed_text, passage_id
+from rag_plugins.vectors import Matrix, truncate
+
+__all__ = [
+    "DEFAULT_RERANKER",
+    "DETAILS",
+    "NODE",
+    "RETRIEVAL_TEXT",
+    "Matryoshka",
+    "PassageReader",
+    "adopt",
+    "details",
+    "as_reranker",
+    "other_view",
+    "plain_metadata",
+    "public_metadata",
+    "rank",
+]
+
+DEFAULT_RERANKER = CrossEncoderConfig().model
+
+RETRIEVAL_TEXT = "retrieval_text"
+"""Metadata key of the retrieval view, where it is not the text itself."""
+
+DETAILS = "rag_plugins"
+"""Metadata key of what the search adds: score, trace, passage_id, doc_id, page_image."""
+
+NODE = "_llama_index"
+"""Metadata key, kept in the store and never shown, of what a LlamaIndex node is rebuilt from."""
+
+
+def plain_metadata(metadata: Mapping[Any, Any]) -> dict[str, JsonValue]:
+    """As JSON: dates in ISO form, numpy as numbers and lists, NaN as null; raises `BadPassage` with the key.
+
+    What an earlier search added (`DETAILS`) is left out: it says nothing about the passage.
+    """
+    return {
+        str(key): _plain(str(key), value) for key, value in metadata.items() if key not in (DETAILS, NODE)
+    }
+
+
+def _plain(key: str, value: object) -> JsonValue:
+    try:
+        return to_jsonable_python(value, fallback=_from_numpy, inf_nan_mode="null")
+    except (TypeError, ValueError) as error:
+        raise BadPassage(
+            f"metadata {key!r}: got {type(value).__name__}, expected what JSON can hold ({error}): "
+            "convert it or leave it out"
+        ) from error
+
+
+def _from_numpy(value: object) -> object:
+    if isinstance(value, np.generic | np.ndarray):
+        return cast("object", value.tolist())
+    raise TypeError(f"no JSON form of {type(value).__name__}")
+
+
+def adopt(
+    index: RagIndex,
+    llm_text: str,
+    *,
+    view: str | None,
+    metadata: Mapping[str, JsonValue],
+    doc_id: str | None,
+    caller_id: str | None,
+) -> Passage:
+    """A passage from a foreign object.
+
+    Without an id of its own its metadata are its position: equal texts from two pages stay two passages,
+    and adding one of them twice stays one.
+    """
+    passage = index.passage(llm_text, view=view, doc_id=doc_id, caller_id=caller_id, metadata=metadata)
+    if caller_id is not None:
+        return passage
+    position = json.dumps(metadata, sort_keys=True)
+    content = json.dumps([llm_text, view])
+    made = passage_id(index.tenant, source=doc_id or "", position=position, content=content)
+    return replace(passage, id=made, doc_id=doc_id or made)
+
+
+def other_view(passage: Passage) -> str | None:
+    """The retrieval text of a passage; None where it is the LLM's text, or where there is none."""
+    view = embed_text(passage.views)
+    return None if view is None or view.text == passage.llm_text else view.text
+
+
+def public_metadata(passage: Passage) -> dict[str, JsonValue]:
+    """The caller's metadata; for what came from a file, also source, page, confidence and line boxes.
+
+    Boxes are [left, top, right, bottom] in fractions of the page. The caller's own keys come first.
+    """
+    origin = passage.provenance
+    cited: dict[str, JsonValue] = {}
+    if origin is not None:
+        cited = {
+            "source": origin.source,
+            "page": origin.page,
+            "confidence": origin.confidence and round(origin.confidence, 4),
+            "boxes": [
+                [round(side, 5) for side in (box.left, box.top, box.right, box.bottom)]
+                for box in origin.boxes()
+            ],
+        }
+    known = {key: value for key, value in cited.items() if value not in (None, [])}
+    return known | {key: value for key, value in passage.metadata.items() if key != NODE}
+
+
+def details(hit: Hit) -> dict[str, JsonValue]:
+    """What stands under `DETAILS`: the final score, the trace, and the ids to ask the index with."""
+    passage = hit.passage
+    image = passage.provenance.page_image if passage.provenance else None
+    return {
+        "score": hit.score,
+        "passage_id": passage.id,
+        "doc_id": passage.doc_id,
+        **({"page_image": image} if image else {}),
+        "trace": [
+            {key: value for key, value in asdict(stage).items() if value is not None} for stage in hit.trace
+        ],
+    }
+
+
+class PassageReader:
+    """Files to passages without an index. What cannot be read is logged, kept in `bad`, and skipped."""
+
+    def __init__(
+        self, ocr: OcrConfig | None, chunking: ChunkingConfig | None, logger: logging.Logger
+    ) -> None:
+        self.bad: list[BadDocument] = []
+        self._ocr = ocr or OcrConfig()
+        self._chunking = chunking or ChunkingConfig()
+        self._logger = logger
+
+    def read(self, paths: Sequence[str | Path]) -> Iterator[Passage]:
+        """The passages of files and folders, in reading order."""
+        files = (file for file in find_documents(paths) if not self._skipped(file))
+        for file, page in read_pages(files, self._ocr):
+            if not self._skipped(page):
+                yield from chunk(page, file, self._chunking)
+
+    def _skipped(self, item: object) -> TypeIs[BadDocument]:
+        if isinstance(item, BadDocument):
+            self._logger.warning("skipped %s", item)
+            self.bad.append(item)
+            return True
+        return False
+
+
+class Matryoshka:
+    """A dense model whose vectors are cut to `dimensions`; the weights load on first use."""
+
+    def __init__(self, model: str, dimensions: int | None = None) -> None:
+        """Raises `ConfigError` for a width that the model does not declare."""
+        self._encoder = DenseEncoder(DenseLeg(model=model))
+        self._dimensions = dimensions
+
+    def queries(self, texts: Sequence[str]) -> list[list[float]]:
+        """One unit vector a query."""
+        return self._cut(self._encoder.encode_queries(texts).dense) if texts else []
+
+    def documents(self, texts: Sequence[str]) -> list[list[float]]:
+        """One unit vector a text."""
+        return (
+            self._cut(self._encoder.encode_documents([EmbedText(text) for text in texts]).dense)
+            if texts
+            else []
+        )
+
+    def _cut(self, matrix: Matrix | None) -> list[list[float]]:
+        assert matrix is not None  # noqa: S101 - dense was wanted
+        return (truncate(matrix, self._dimensions) if self._dimensions else matrix).tolist()
+
+
+def as_reranker(model: str | Reranker) -> Reranker:
+    """A reranker as it is, or the cross-encoder of that name; its weights load on first use."""
+    if not isinstance(model, str):
+        return model
+    return CrossEncoderReranker(CrossEncoderConfig(model=model))
+
+
+def rank(reranker: Reranker, query: str, views: Sequence[str], top_n: int) -> list[tuple[int, float]]:
+    """Position in `views` and score of the best `top_n`, best first; equal scores keep their order."""
+    if not views:
+        return []
+    scores = reranker.score(query, [Candidate((EmbedText(view),)) for view in views]).tolist()
+    ranked = sorted(enumerate(scores), key=lambda item: -item[1])
+    return ranked[:top_n]

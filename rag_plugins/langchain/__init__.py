@@ -1,0 +1,20 @@
+"""LangChain's classes over rag-plugins: convert and delegate."""
+
+from rag_plugins.errors import require
+
+require("langchain_core", extra="langchain")
+
+from rag_plugins.langchain.compressor import CrossEncoderCompressor  # noqa: E402
+from rag_plugins.langchain.convert import from_document, to_document  # noqa: E402
+from rag_plugins.langchain.embeddings import MatryoshkaEmbeddings  # noqa: E402
+from rag_plugins.langchain.loader import OcrLoader  # noqa: E402
+from rag_plugins.langchain.retriever import HybridRetriever  # noqa: E402
+
+__all__ = [
+    "CrossEncoderCompressor",
+    "HybridRetriever",
+    "MatryoshkaEmbeddings",
+    "OcrLoader",
+    "from_document",
+    "to_document",
+]

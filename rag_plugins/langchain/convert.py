@@ -1,0 +1,88 @@
+"""Documents to passages and hits to Documents.
+
+A Document's view is metadata["retrieval_text"] where present, else its page_content; its page_content is
+what the LLM reads. What the search adds (score, trace, ids) stands apart, under metadata["rag_plugins"].
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from langchain_core.documents import Document
+
+from rag_plugins.errors import BadPassage, SideError
+from rag_plugins.faces import (
+    DETAILS,
+    RETRIEVAL_TEXT,
+    adopt,
+    details,
+    other_view,
+    plain_metadata,
+    public_metadata,
+)
+from rag_plugins.index import RagIndex
+from rag_plugins.types import Hit, Passage
+
+__all__ = ["RetrievalText", "from_document", "passage_document", "to_document", "view_of"]
+
+
+class RetrievalText(str):
+    """A view inside metadata: a `str` to programs, yet no prompt template formats it and no repr shows it.
+
+    Chains put metadata into prompts, one key or the whole dict; neither may carry the retrieval side.
+    """
+
+    __slots__ = ()
+
+    def __format__(self, spec: str) -> NoReturn:
+        raise SideError(
+            f"got metadata[{RETRIEVAL_TEXT!r}], which retrieval reads, where text for the LLM is expected: "
+            "use page_content"
+        )
+
+    def __repr__(self) -> str:
+        return f"<retrieval text, {len(self)} characters>"
+
+
+def to_document(hit: Hit) -> Document:
+    """A hit as a new Document; its id is the caller's own, else the passage's."""
+    document = passage_document(hit.passage)
+    document.metadata[DETAILS] = details(hit)
+    return document
+
+
+def passage_document(passage: Passage) -> Document:
+    """A passage as a new Document; metadata["retrieval_text"] only where the view is not the page_content."""
+    view = other_view(passage)
+    metadata: dict[str, Any] = {**public_metadata(passage)}
+    if view is not None:
+        metadata[RETRIEVAL_TEXT] = RetrievalText(view)
+    return Document(
+        id=passage.caller_id if passage.caller_id is not None else passage.id,
+        page_content=passage.llm_text,
+        metadata=metadata,
+    )
+
+
+def from_document(document: Document, index: RagIndex) -> Passage:
+    """A passage of `index`; Documents of one metadata["source"] share a doc_id. Raises `BadPassage`."""
+    view = view_of(document)
+    metadata = plain_metadata(document.metadata)
+    metadata.pop(RETRIEVAL_TEXT, None)
+    source = metadata.get("source")
+    return adopt(
+        index,
+        document.page_content,
+        view=view,
+        metadata=metadata,
+        doc_id=str(source) if source else document.id,
+        caller_id=document.id,
+    )
+
+
+def view_of(document: Document) -> str:
+    """What retrieval and rerankers read of a Document."""
+    view = document.metadata.get(RETRIEVAL_TEXT, document.page_content)
+    if not isinstance(view, str):
+        raise BadPassage(f"metadata {RETRIEVAL_TEXT!r}: got {type(view).__name__}, expected str")
+    return str(view)

@@ -1,0 +1,88 @@
+"""HybridRetriever for LangChain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from langchain_core.callbacks import CallbackManagerForRetrieverRun
+from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever
+from pydantic import Field, PrivateAttr, SkipValidation
+
+from rag_plugins.filters import Filter
+from rag_plugins.index import RagIndex
+from rag_plugins.langchain.convert import from_document, to_document
+
+__all__ = ["HybridRetriever"]
+
+
+class HybridRetriever(BaseRetriever):
+    """Searches a `RagIndex`; `k`, `filter` and `legs` may also be given to each call.
+
+    `ainvoke` searches in a worker thread. The index stays the caller's, except after `from_documents`.
+    """
+
+    index: SkipValidation[RagIndex]
+    k: int = Field(default=5, ge=1)
+    filter: SkipValidation[Filter | None] = None
+    legs: Sequence[str] | None = None
+    _owned: bool = PrivateAttr(default=False)
+
+    def __init__(
+        self,
+        index: RagIndex,
+        k: int = 5,
+        filter: Filter | None = None,
+        legs: Sequence[str] | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(index=index, k=k, filter=filter, legs=legs, **settings)  # pyright: ignore[reportCallIssue]
+
+    @classmethod
+    def from_documents(
+        cls, documents: Iterable[Document], path: str | Path, preset: str = "local", **settings: Any
+    ) -> Self:
+        """Add Documents to the index at `path`, made where there is none. Owns the index: close it.
+
+        Raises `BadPassage` before anything is stored.
+        """
+        index = RagIndex.open(path, preset=preset)
+        try:
+            index.add([from_document(document, index) for document in documents])
+            retriever = cls(index, **settings)
+        except BaseException:
+            index.close()
+            raise
+        retriever._owned = True
+        return retriever
+
+    def _get_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,
+        k: int | None = None,
+        filter: Filter | None = None,
+        legs: Sequence[str] | None = None,
+    ) -> list[Document]:
+        # None is "not given", never "no filter": a variable left empty must not widen the search.
+        hits = self.index.search(
+            query,
+            self.k if k is None else k,
+            filter=self.filter if filter is None else filter,
+            legs=self.legs if legs is None else legs,
+        )
+        return [to_document(hit) for hit in hits]
+
+    def close(self) -> None:
+        """Close the index if `from_documents` opened it."""
+        if self._owned:
+            self.index.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,20 @@
+"""LlamaIndex's classes over rag-plugins: convert and delegate."""
+
+from rag_plugins.errors import require
+
+require("llama_index.core", extra="llama-index")
+
+from rag_plugins.llama_index.convert import from_node, to_node  # noqa: E402
+from rag_plugins.llama_index.embedding import MatryoshkaEmbedding  # noqa: E402
+from rag_plugins.llama_index.postprocessor import CrossEncoderPostprocessor  # noqa: E402
+from rag_plugins.llama_index.reader import OcrReader  # noqa: E402
+from rag_plugins.llama_index.retriever import HybridRetriever  # noqa: E402
+
+__all__ = [
+    "CrossEncoderPostprocessor",
+    "HybridRetriever",
+    "MatryoshkaEmbedding",
+    "OcrReader",
+    "from_node",
+    "to_node",
+]

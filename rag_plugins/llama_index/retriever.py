@@ -1,0 +1,85 @@
+"""HybridRetriever for LlamaIndex."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from llama_index.core.retrievers import BaseRetriever
+from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle
+from llama_index.core.settings import Settings
+
+from rag_plugins.filters import Filter
+from rag_plugins.index import RagIndex
+from rag_plugins.llama_index.convert import from_node, to_node
+
+__all__ = ["HybridRetriever"]
+
+
+class HybridRetriever(BaseRetriever):
+    """Searches a `RagIndex`; `aretrieve` does so in a worker thread.
+
+    The index stays the caller's, except after `from_nodes` and `from_documents`.
+    """
+
+    def __init__(
+        self,
+        index: RagIndex,
+        k: int = 5,
+        filter: Filter | None = None,
+        legs: Sequence[str] | None = None,
+        **settings: Any,
+    ) -> None:
+        """`settings` are BaseRetriever's own: callback_manager, object_map, objects, verbose."""
+        self.index = index
+        self.k = k
+        self.filter = filter
+        self.legs = legs
+        self._owned = False
+        settings.setdefault("callback_manager", Settings.callback_manager)
+        super().__init__(**settings)
+
+    @classmethod
+    def from_nodes(
+        cls, nodes: Iterable[BaseNode], path: str | Path, preset: str = "local", **settings: Any
+    ) -> Self:
+        """Add nodes to the index at `path`, made where there is none. Owns the index: close it.
+
+        Raises `BadPassage` before anything is stored.
+        """
+        index = RagIndex.open(path, preset=preset)
+        try:
+            index.add([from_node(node, index) for node in nodes])
+            retriever = cls(index, **settings)
+        except BaseException:
+            index.close()
+            raise
+        retriever._owned = True
+        return retriever
+
+    @classmethod
+    def from_documents(
+        cls, documents: Iterable[BaseNode], path: str | Path, preset: str = "local", **settings: Any
+    ) -> Self:
+        """The same for Documents, which are nodes: whole, one passage each. Split long ones first."""
+        return cls.from_nodes(documents, path, preset, **settings)
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        hits = self.index.search(query_bundle.query_str, self.k, filter=self.filter, legs=self.legs)
+        return [to_node(hit) for hit in hits]
+
+    async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        return await asyncio.to_thread(self._retrieve, query_bundle)
+
+    def close(self) -> None:
+        """Close the index if this retriever opened it."""
+        if self._owned:
+            self.index.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
