@@ -1,4 +1,4 @@
-"""Blocks to a PDF with a real text layer, with reportlab; `invariant` leaves the date out, so bytes repeat."""
+"""Blocks to a PDF with a text layer, by reportlab; `invariant` leaves the date out, so bytes repeat."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from reportlab.lib import colors
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle, getSampleStyleSheet
 from reportlab.lib.units import cm
-from reportlab.platypus import Flowable, PageBreak, Paragraph, SimpleDocTemplate, Spacer
+from reportlab.platypus import Flowable, PageBreak, Paragraph, SimpleDocTemplate, Spacer, TableStyle
 from reportlab.platypus import Table as Grid
-from reportlab.platypus import TableStyle
 
 _STYLES = getSampleStyleSheet()
 _BODY = ParagraphStyle("body", parent=_STYLES["BodyText"], fontSize=10.5, leading=15)

@@ -51,7 +51,9 @@ def _specks(grey: np.ndarray, count: int, rng: np.random.Generator) -> None:
         grey[y : y + height, x : x + width] = rng.integers(20, 120)
 
 
-def stamp(page: Image.Image, lines: Sequence[str], font: ImageFont.FreeTypeFont, at: tuple[int, int]) -> Image.Image:
+def stamp(
+    page: Image.Image, lines: Sequence[str], font: ImageFont.FreeTypeFont, at: tuple[int, int]
+) -> Image.Image:
     """The page with a tilted rubber stamp, its upper left corner at `at`."""
     step = round(font.size * 1.4)
     width = round(max(font.getlength(line) for line in lines)) + step
@@ -88,6 +90,12 @@ def as_tiff(pages: Sequence[Image.Image], dpi: int, threshold: int = 150) -> byt
     first, *rest = [page.point([0] * threshold + [255] * (256 - threshold), "1") for page in pages]
     out = io.BytesIO()
     first.save(
-        out, "TIFF", save_all=True, append_images=rest, compression="group4", dpi=(dpi, dpi), software="render.py"
+        out,
+        "TIFF",
+        save_all=True,
+        append_images=rest,
+        compression="group4",
+        dpi=(dpi, dpi),
+        software="render.py",
     )
     return out.getvalue()

@@ -24,8 +24,18 @@ PACKAGE_DATA = HERE.parents[1] / "rag_plugins" / "demo" / "documents"
 SERIF = Style(
     "LiberationSerif-Regular.ttf", "LiberationSerif-Bold.ttf", size=11.5, header="Tornvik Pumpworks   AQ-310"
 )
-TYPEWRITER = Style("LiberationMono-Regular.ttf", "LiberationMono-Bold.ttf", size=11, leading=1.25, dpi=150, margin=0.85)
-FORM = Style("LiberationSans-Regular.ttf", "LiberationSans-Bold.ttf", size=13, leading=1.4, dpi=150, landscape=True, ruled=True)
+TYPEWRITER = Style(
+    "LiberationMono-Regular.ttf", "LiberationMono-Bold.ttf", size=11, leading=1.25, dpi=150, margin=0.85
+)
+FORM = Style(
+    "LiberationSans-Regular.ttf",
+    "LiberationSans-Bold.ttf",
+    size=13,
+    leading=1.4,
+    dpi=150,
+    landscape=True,
+    ruled=True,
+)
 CHINESE = Style("wqy-zenhei.ttc", "wqy-zenhei.ttc", size=12, leading=1.5, dpi=150)
 
 HANDBOOK_SCANS = (
@@ -40,7 +50,9 @@ HANDBOOK_SCANS = (
 
 def handbook() -> bytes:
     """Six pages, bilevel TIFF."""
-    pages = [typeset(blocks, SERIF, number) for number, blocks in enumerate(read_pages(SOURCE / "handbook.md"), 1)]
+    pages = [
+        typeset(blocks, SERIF, number) for number, blocks in enumerate(read_pages(SOURCE / "handbook.md"), 1)
+    ]
     return as_tiff([degrade(page, scan) for page, scan in zip(pages, HANDBOOK_SCANS, strict=True)], SERIF.dpi)
 
 
@@ -48,13 +60,17 @@ def bulletin() -> bytes:
     """A typewritten letter with a stamp, grey JPEG."""
     page = _one_page("bulletin.md", TYPEWRITER)
     page = stamp(page, ("RECEIVED", "18 MAR 2019"), TYPEWRITER.font(1.3, bold=True), (860, 60))
-    return as_jpeg(degrade(page, Scan(seed=7, skew=0.8, blur=0.9, noise=9, shade=45, fade=0.1)), 150, quality=32)
+    return as_jpeg(
+        degrade(page, Scan(seed=7, skew=0.8, blur=0.9, noise=9, shade=45, fade=0.1)), 150, quality=32
+    )
 
 
 def commissioning() -> bytes:
     """A landscape form that went through the scanner the narrow way: turned by 90 degrees."""
     page = _one_page("commissioning.md", FORM)
-    return as_jpeg(degrade(page, Scan(seed=8, skew=-0.3, blur=0.7, noise=5, shade=30, turn=90)), 150, quality=35)
+    return as_jpeg(
+        degrade(page, Scan(seed=8, skew=-0.3, blur=0.7, noise=5, shade=30, turn=90)), 150, quality=35
+    )
 
 
 def guide_zh() -> bytes:

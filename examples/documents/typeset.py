@@ -58,7 +58,9 @@ def typeset(blocks: Sequence[Block | Table], style: Style, number: int) -> Image
     for block in blocks:
         sheet.table(block) if isinstance(block, Table) else sheet.block(block)
     if sheet.y > sheet.bottom:
-        raise SystemExit(f"page {number} of {style.header or 'a document'} overflows by {sheet.y - sheet.bottom} px")
+        raise SystemExit(
+            f"page {number} of {style.header or 'a document'} overflows by {sheet.y - sheet.bottom} px"
+        )
     return sheet.image
 
 
@@ -157,7 +159,9 @@ class _Sheet:
             x: float = self.left
             for column, cell in enumerate(row):
                 bold = (number == 0 and bool(table.head)) or (column == 0 and not table.head)
-                self.draw.text((x + 0.4 * self.em, self.y + 0.25 * self.em), cell, INK, self.style.font(1.0, bold))
+                self.draw.text(
+                    (x + 0.4 * self.em, self.y + 0.25 * self.em), cell, INK, self.style.font(1.0, bold)
+                )
                 x += widths[column]
             self.y += step
             heavy = number == 0 and table.head
@@ -175,7 +179,9 @@ class _Sheet:
     def _widths(self, rows: Sequence[Sequence[str]]) -> list[float]:
         """Column widths in the proportion of their longest cells, filling the line."""
         font = self.style.font(bold=True)
-        natural = [max(font.getlength(row[column]) for row in rows) + self.em for column in range(len(rows[0]))]
+        natural = [
+            max(font.getlength(row[column]) for row in rows) + self.em for column in range(len(rows[0]))
+        ]
         spare = self.right - self.left - sum(natural)
         if spare < 0:
             raise SystemExit(f"table {rows[0]} is {-spare:.0f} px too wide")

@@ -1,0 +1,92 @@
+"""What the report says about a run: how ingestion went, and what runs where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rag_plugins.config import (
+    Bm25Leg,
+    Config,
+    CrossEncoderConfig,
+    DenseLeg,
+    FusionConfig,
+    LegConfig,
+    RerankerConfig,
+)
+from rag_plugins.demo.report import Fact
+from rag_plugins.errors import require
+from rag_plugins.index import RagIndex
+from rag_plugins.ingest.indexer import IngestSummary
+from rag_plugins.models.dense import DenseEncoder
+
+__all__ = ["ingestion_facts", "part_facts"]
+
+
+def ingestion_facts(index: RagIndex, summary: IngestSummary) -> tuple[Fact, ...]:
+    """The figures of one run."""
+    own = summary.pages - summary.recognised
+    known = f"{summary.unchanged} more known already" if summary.unchanged else "scans, a PDF and a note"
+    return (
+        Fact("Documents", str(summary.documents), known),
+        Fact("Pages", str(summary.pages), f"{summary.recognised} by OCR, {own} with a text of their own"),
+        Fact("Passages", str(index.count()), "searchable"),
+        Fact(
+            "Pages per second",
+            f"{summary.pages_per_second:.1f}",
+            f"{summary.seconds:.1f} s, from file to index",
+        ),
+        Fact("Unreadable", str(len(summary.bad)), "files or pages"),
+    )
+
+
+def part_facts(config: Config) -> tuple[Fact, ...]:
+    """Each part of the pipeline, what it is, and where it runs and has its weights from."""
+    return (
+        Fact(
+            "Text recognition",
+            f"Tesseract {_tesseract()}, {' + '.join(config.ocr.languages)}",
+            "here, one process a core",
+        ),
+        *(_leg(leg) for leg in config.legs),
+        Fact("Fusion", _fusion(config.fusion), "here"),
+        *_reranker(config.reranker),
+        Fact("Store", "Milvus Lite", "a file on this machine; the same code takes a server's address"),
+        Fact("Language model", "none", "the last step is yours: it is handed the text shown here"),
+    )
+
+
+def _tesseract() -> str:
+    return str(require("pytesseract", extra="ocr").get_tesseract_version())
+
+
+def _leg(leg: LegConfig) -> Fact:
+    match leg:
+        case DenseLeg():
+            encoder = DenseEncoder(leg)
+            return Fact(
+                f"Leg {leg.name}", f"{leg.model}, {encoder.dim} dimensions", f"weights from {encoder.source}"
+            )
+        case Bm25Leg():
+            return Fact(f"Leg {leg.name}", f"BM25, k1 {leg.k1}, b {leg.b}", "computed here, no weights")
+
+
+def _fusion(fusion: FusionConfig) -> str:
+    return (
+        "weighted sum of min-max scores"
+        if fusion.method == "minmax"
+        else f"reciprocal ranks, k {fusion.rrf_k}"
+    )
+
+
+def _reranker(reranker: RerankerConfig | None) -> Iterator[Fact]:
+    match reranker:
+        case None:
+            return
+        case CrossEncoderConfig():
+            yield Fact("Reranker", f"{reranker.model}, best {reranker.depth}", "cross-encoder, here")
+        case _:
+            yield Fact(
+                "Reranker",
+                f"late interaction, best {reranker.depth}",
+                "token vectors of the dense leg's model",
+            )

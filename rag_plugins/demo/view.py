@@ -1,0 +1,189 @@
+"""From hits to what a page can show: texts cut at doubtful words, boxes, traces as rows of a table."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rag_plugins.errors import require
+from rag_plugins.types import Box, Hit, Passage, StageScore, embed_text
+
+__all__ = ["DOUBT", "AnswerView", "HitRow", "Run", "StageRow", "lines", "look", "origin", "runs", "where"]
+
+DOUBT = 0.6
+"""Words that the OCR is less sure of than this are marked."""
+
+_IMAGE_WIDTH = 1000
+_SNIPPET = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A stretch of text; `confidence` is given for a doubtful word alone."""
+
+    text: str
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StageRow:
+    """One stage of the best hit's trace; no rank where the stage did not find it.
+
+    `shares` are (leg number, share of the best fused score), the bars to draw.
+    """
+
+    name: str
+    kind: str
+    rank: int | None = None
+    score: float | None = None
+    weight: float | None = None
+    shares: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HitRow:
+    """One of the hits: where it is from, how it begins, its final score, its rank in every stage."""
+
+    place: str
+    snippet: str
+    score: float
+    ranks: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerView:
+    """All that the page shows of one question; empty from `place` on where nothing was found."""
+
+    question: str
+    remark: str
+    place: str = ""
+    origin: str = ""
+    image: str = ""
+    boxes: tuple[Box, ...] = ()
+    lines: tuple[tuple[Run, ...], ...] = ()
+    retrieval_text: str = ""
+    stages: tuple[StageRow, ...] = ()
+    score: float = 0.0
+    hits: tuple[HitRow, ...] = ()
+
+    @property
+    def doubtful(self) -> int:
+        """How many words are marked."""
+        return sum(run.confidence is not None for line in self.lines for run in line)
+
+
+def look(question: str, hits: Sequence[Hit], image: bytes | None, remark: str = "") -> AnswerView:
+    """Prepare one question and its hits, best first. `image` is the page of the first hit, encoded."""
+    if not hits:
+        return AnswerView(question, remark)
+    best = hits[0].passage
+    stages = _stage_names(hits)
+    view = embed_text(best.views)
+    return AnswerView(
+        question,
+        remark,
+        place=where(best),
+        origin=origin(best),
+        image=_data_uri(image) if image else "",
+        boxes=best.provenance.boxes() if best.provenance else (),
+        lines=tuple(lines(best)),
+        retrieval_text=view.text if view and view.text != best.llm_text else "",
+        stages=tuple(_stage_rows(hits, stages)),
+        score=hits[0].score,
+        hits=tuple(_hit_row(hit, stages) for hit in hits),
+    )
+
+
+def where(passage: Passage) -> str:
+    """File and page, as one would cite it."""
+    provenance = passage.provenance
+    if provenance is None:
+        return passage.doc_id
+    page = "" if provenance.page is None else f", page {provenance.page}"
+    return f"{provenance.source}{page}"
+
+
+def origin(passage: Passage) -> str:
+    """How the text came to be: recognised and how surely, a file's own text layer, or plain text."""
+    provenance = passage.provenance
+    if provenance is None or not provenance.words:
+        return "plain text"
+    sure = provenance.confidence
+    return "the file's own text layer" if sure is None else f"OCR, mean confidence {100 * sure:.0f} %"
+
+
+def runs(passage: Passage) -> Iterator[Run]:
+    """The LLM's text in order and in full, cut at the words that the OCR doubts."""
+    text, done = passage.llm_text, 0
+    words = passage.provenance.words if passage.provenance else ()
+    for word in sorted(words, key=lambda word: word.start):
+        if word.confidence is None or word.confidence >= DOUBT or not done <= word.start < word.end:
+            continue
+        if word.start > done:
+            yield Run(text[done : word.start])
+        yield Run(text[word.start : word.end], word.confidence)
+        done = word.end
+    if done < len(text):
+        yield Run(text[done:])
+
+
+def lines(passage: Passage) -> Iterator[tuple[Run, ...]]:
+    """The same runs, line by line, without the line ends."""
+    line: list[Run] = []
+    for run in runs(passage):
+        first, *rest = run.text.split("\n")
+        line.append(Run(first, run.confidence))
+        for text in rest:
+            yield tuple(line)
+            line = [Run(text, run.confidence)]
+    yield tuple(line)
+
+
+def _stage_names(hits: Sequence[Hit]) -> list[tuple[str, str]]:
+    """(stage, kind) of every stage that any of the hits went through: legs, fusion, reranking."""
+    order = {"leg": 0, "fusion": 1, "rerank": 2}
+    names = dict.fromkeys((score.stage, score.kind) for hit in hits for score in hit.trace)
+    return sorted(names, key=lambda name: order[name[1]])
+
+
+def _stage_rows(hits: Sequence[Hit], stages: Sequence[tuple[str, str]]) -> Iterator[StageRow]:
+    """The best hit's trace, with bars relative to the best fused score among the hits."""
+    best = {(score.stage, score.kind): score for score in hits[0].trace}
+    fused = max((score.score for hit in hits for score in hit.trace if score.kind == "fusion"), default=0.0)
+    legs = [name for name in stages if name[1] == "leg"]
+    parts = {
+        name: (number, min(max(best[name].part or 0.0, 0.0) / fused, 1.0))
+        for number, name in enumerate(legs, 1)
+        if fused > 0 and name in best
+    }
+    for name in stages:
+        shares = tuple(parts.values()) if name[1] == "fusion" else (parts[name],) if name in parts else ()
+        yield _stage_row(name, best.get(name), shares)
+
+
+def _stage_row(
+    name: tuple[str, str], score: StageScore | None, shares: tuple[tuple[int, float], ...]
+) -> StageRow:
+    if score is None:
+        return StageRow(*name)
+    return StageRow(*name, rank=score.rank, score=score.score, weight=score.weight, shares=shares)
+
+
+def _hit_row(hit: Hit, stages: Sequence[tuple[str, str]]) -> HitRow:
+    ranks = {(score.stage, score.kind): score.rank for score in hit.trace}
+    snippet = " ".join(hit.passage.llm_text.split())
+    cut = snippet if len(snippet) <= _SNIPPET else snippet[: _SNIPPET - 1].rstrip() + "…"
+    return HitRow(where(hit.passage), cut, hit.score, tuple(ranks.get(name) for name in stages))
+
+
+def _data_uri(image: bytes) -> str:
+    """The image at reading size, as a data URI."""
+    module = require("PIL.Image", extra="ocr")
+    with module.open(io.BytesIO(image)) as picture:
+        picture = picture.convert("L" if picture.mode in ("1", "L", "I;16") else "RGB")
+        picture.thumbnail((_IMAGE_WIDTH, 2 * _IMAGE_WIDTH))
+        out = io.BytesIO()
+        picture.save(out, "WEBP", quality=60, method=6)
+    return "data:image/webp;base64," + base64.b64encode(out.getvalue()).decode("ascii")

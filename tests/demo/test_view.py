@@ -1,0 +1,98 @@
+"""What a page or a terminal shows of a hit."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from rag_plugins.demo.view import DOUBT, look, runs, where
+from rag_plugins.types import Box, EmbedText, Hit, Passage, Provenance, StageScore, Word
+
+
+def test_words_below_the_doubt_are_cut_out_and_nothing_is_lost(passage: Passage) -> None:
+    cut = list(runs(passage))
+    assert "".join(run.text for run in cut) == passage.llm_text
+    assert [(run.text, run.confidence) for run in cut if run.confidence is not None] == [
+        ("38", 0.41),
+        ("83", 0.59),
+    ]
+
+
+def test_lines_of_the_page_stay_lines(hit: Hit) -> None:
+    lines = look("q", [hit], None).lines
+    assert ["".join(run.text for run in line) for line in lines] == ["Tighten to 38 Nm,", "never to 83 Nm."]
+
+
+@given(
+    st.text(max_size=40),
+    st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50), st.floats(0, 1)), max_size=8),
+)
+def test_any_spans_even_overlapping_or_outside_keep_the_text_whole(
+    text: str, spans: list[tuple[int, int, float]]
+) -> None:
+    words = tuple(Word(start, end, 0, Box(0, 0, 1, 1), sure) for start, end, sure in spans)
+    cut = list(runs(Passage("0", "d", (), text, provenance=Provenance("d", words=words))))
+    assert "".join(run.text for run in cut) == text
+    assert all(run.confidence is None or run.confidence < DOUBT for run in cut)
+
+
+def test_the_trace_keeps_the_order_of_the_stages_and_says_who_did_not_find_it(hit: Hit) -> None:
+    other = Hit(hit.passage, 0.9, (StageScore("bm25", "leg", 2, 9.0, 0.5, 0.3), *hit.trace[2:]))
+    view = look("q", [other, hit], None)
+    # The first hit of the list was not found by the dense leg; the second was.
+    assert {stage.name: stage.rank for stage in view.stages} == {
+        "dense": None,
+        "bm25": 2,
+        "minmax": 1,
+        "late-interaction": 2,
+    }
+    assert [stage.kind for stage in view.stages] == ["leg", "leg", "fusion", "rerank"]
+    ranks = {stage.name: index for index, stage in enumerate(view.stages)}
+    assert view.hits[0].ranks[ranks["dense"]] is None
+    assert view.hits[1].ranks[ranks["dense"]] == 3
+
+
+def test_bars_are_shares_of_the_best_fused_score(hit: Hit) -> None:
+    dense, bm25, fusion, rerank = look("q", [hit], None).stages
+    assert dense.shares == ((1, 0.2 / 0.7),)
+    assert bm25.shares == ((2, 0.5 / 0.7),)
+    assert fusion.shares == (*dense.shares, *bm25.shares)
+    assert rerank.shares == ()
+
+
+def test_the_retrieval_view_is_shown_where_it_differs(hit: Hit) -> None:
+    assert look("q", [hit], None).retrieval_text == "tighten torque"
+    same = replace(hit.passage, views=(EmbedText(hit.passage.llm_text),))
+    assert look("q", [Hit(same, 1.0)], None).retrieval_text == ""
+
+
+def test_one_box_a_line(hit: Hit) -> None:
+    assert look("q", [hit], None).boxes == (Box(0.1, 0.2, 0.9, 0.25), Box(0.1, 0.3, 0.9, 0.35))
+
+
+def test_the_image_is_scaled_to_reading_size(hit: Hit, page_image: bytes) -> None:
+    uri = look("q", [hit], page_image).image
+    kind, data = uri.split(",", 1)
+    assert kind == "data:image/webp;base64"
+    with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+        assert picture.size == (1000, 1414)
+
+
+def test_places(passage: Passage) -> None:
+    assert where(passage) == "handbook.tif, page 4"
+    assert where(replace(passage, provenance=Provenance("notes.md"))) == "notes.md"
+    assert where(replace(passage, provenance=None)) == "handbook.tif"
+    assert (
+        look("q", [Hit(replace(passage, provenance=Provenance("notes.md")), 1.0)], None).origin
+        == "plain text"
+    )
+
+
+def test_no_hits() -> None:
+    view = look("What?", [], None, "remark")
+    assert (view.question, view.hits, view.lines) == ("What?", (), ())
