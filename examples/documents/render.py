@@ -1,5 +1,7 @@
 """Renders the example documents in source/ to the degraded scans that the package ships.
 
+The texts were written for this project and are under its licence; the device and its maker are invented.
+
     python examples/documents/render.py [--output FOLDER]
 
 Needs the dev extra (Pillow, numpy, reportlab) and the fonts of fonts-liberation, fonts-dejavu and
