@@ -1,0 +1,32 @@
+import math
+
+import pytest
+
+from rag_plugins.errors import ConfigError
+from rag_plugins.langchain import MatryoshkaEmbeddings
+
+
+def test_vectors_have_unit_length_and_texts_close_in_meaning_are_close():
+    model = MatryoshkaEmbeddings()
+    cat, kitten, tax = model.embed_documents(["a cat", "a kitten", "income tax"])
+
+    def similarity(left, right):
+        return sum(a * b for a, b in zip(left, right, strict=True))
+
+    assert math.isclose(similarity(cat, cat), 1.0, rel_tol=1e-5)
+    assert similarity(model.embed_query("cat"), kitten) > similarity(model.embed_query("cat"), tax)
+    assert model.embed_documents([]) == []
+
+
+def test_cutting_a_model_that_declares_no_widths_is_refused_with_advice():
+    with pytest.raises(ConfigError, match="all-MiniLM-L6-v2.*declares no"):
+        MatryoshkaEmbeddings("all-MiniLM-L6-v2", dimensions=64)
+
+
+def test_the_full_width_is_no_cut():
+    assert len(MatryoshkaEmbeddings("all-MiniLM-L6-v2", dimensions=384).embed_query("x")) == 384
+
+
+def test_a_width_that_the_model_does_not_declare_is_refused_with_those_it_does():
+    with pytest.raises(ConfigError, match="100.*256"):
+        MatryoshkaEmbeddings("nomic-ai/nomic-embed-text-v1.5", dimensions=100)

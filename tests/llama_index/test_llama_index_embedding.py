@@ -1,0 +1,55 @@
+import math
+
+import pytest
+from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
+from llama_index.core.schema import TextNode
+
+from rag_plugins.errors import ConfigError
+from rag_plugins.llama_index import MatryoshkaEmbedding
+
+
+def test_vectors_have_unit_length_and_single_equals_batch():
+    model = MatryoshkaEmbedding()
+    cat, tax = model.get_text_embedding_batch(["a cat", "income tax"])
+
+    assert math.isclose(sum(x * x for x in cat), 1.0, rel_tol=1e-5)
+    assert model.get_text_embedding("a cat") == pytest.approx(cat, abs=1e-5)
+    query = model.get_query_embedding("kitten")
+    assert model.similarity(query, cat) > model.similarity(query, tax)
+    assert isinstance(query[0], float)
+
+
+async def test_async_gives_the_same_and_lets_the_loop_run(ticker):
+    model = MatryoshkaEmbedding()
+    texts = ["a somewhat longer text about cats " * 20] * 32
+    expected = model.get_text_embedding_batch(texts)
+    vectors, stood_still = await ticker(model.aget_text_embedding_batch(texts))
+
+    assert vectors[0] == pytest.approx(expected[0], abs=1e-5)
+    assert stood_still < 0.25
+    assert await model.aget_query_embedding("x") == pytest.approx(model.get_query_embedding("x"), abs=1e-5)
+
+
+def test_settings_survive_serialisation():
+    model = MatryoshkaEmbedding("nomic-ai/nomic-embed-text-v1.5", dimensions=256, embed_batch_size=7)
+    again = MatryoshkaEmbedding.from_dict(model.to_dict())
+
+    assert (again.model_name, again.dimensions, again.embed_batch_size) == (
+        "nomic-ai/nomic-embed-text-v1.5",
+        256,
+        7,
+    )
+    assert MatryoshkaEmbedding.from_json(model.to_json()).to_dict() == model.to_dict()
+
+
+def test_cutting_a_model_that_declares_no_widths_is_refused_with_advice():
+    with pytest.raises(ConfigError, match="all-MiniLM-L6-v2.*declares no"):
+        MatryoshkaEmbedding(dimensions=64)
+
+
+def test_a_transform_that_sets_the_embeddings_of_nodes_and_reports_them():
+    debug = LlamaDebugHandler(print_trace_on_end=False)
+    [node] = MatryoshkaEmbedding(callback_manager=CallbackManager([debug]))([TextNode(text="x")])
+
+    assert len(node.embedding) == 384
+    assert len(debug.get_event_pairs(CBEventType.EMBEDDING)) == 1
