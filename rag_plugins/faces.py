@@ -11,7 +11,6 @@ from typing import Any, cast
 
 import numpy as np
 from pydantic_core import to_jsonable_python
-from typing_extensions import TypeIs
 
 from rag_plugins.config import ChunkingConfig, CrossEncoderConfig, DenseLeg, OcrConfig
 from rag_plugins.errors import BadDocument, BadPassage
@@ -157,17 +156,18 @@ class PassageReader:
 
     def read(self, paths: Sequence[str | Path]) -> Iterator[Passage]:
         """The passages of files and folders, in reading order."""
-        files = (file for file in find_documents(paths) if not self._skipped(file))
-        for file, page in read_pages(files, self._ocr):
-            if not self._skipped(page):
+        found = find_documents(paths)
+        for bad in found.bad:
+            self._skip(bad)
+        for file, page in read_pages(found.files, self._ocr):
+            if isinstance(page, BadDocument):
+                self._skip(page)
+            else:
                 yield from chunk(page, file, self._chunking)
 
-    def _skipped(self, item: object) -> TypeIs[BadDocument]:
-        if isinstance(item, BadDocument):
-            self._logger.warning("skipped %s", item)
-            self.bad.append(item)
-            return True
-        return False
+    def _skip(self, bad: BadDocument) -> None:
+        self._logger.warning("skipped %s", bad)
+        self.bad.append(bad)
 
 
 class Matryoshka:
@@ -206,6 +206,6 @@ def rank(reranker: Reranker, query: str, views: Sequence[str], top_n: int) -> li
     """Position in `views` and score of the best `top_n`, best first; equal scores keep their order."""
     if not views:
         return []
-    scores = reranker.score(query, [Candidate((EmbedText(view),)) for view in views]).tolist()
-    ranked = sorted(enumerate(scores), key=lambda item: -item[1])
-    return ranked[:top_n]
+    scores: list[float] = reranker.score(query, [Candidate((EmbedText(view),)) for view in views]).tolist()
+    order = sorted(range(len(scores)), key=lambda position: -scores[position])
+    return [(position, scores[position]) for position in order[:top_n]]

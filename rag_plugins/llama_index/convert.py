@@ -8,7 +8,7 @@ restored where that holds. What the search adds stands in metadata["rag_plugins"
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from llama_index.core.schema import (
     DEFAULT_TEXT_NODE_TMPL,
@@ -68,12 +68,13 @@ class PassageNode(TextNode):
 
 def to_node(hit: Hit) -> NodeWithScore:
     """A hit as a new node; its id is the caller's own, else the passage's."""
-    passage = hit.passage
-    node = _restored(passage) or _made(passage)
+    node = _made(hit.passage)
+    original = _restored(hit.passage)
+    if original is not None and _contents(original) == _contents(node):
+        node = original
     node.metadata[DETAILS] = details(hit)
-    # New lists: a restored node's may be shared with what it was restored from.
-    node.excluded_embed_metadata_keys = [*node.excluded_embed_metadata_keys, DETAILS]
-    node.excluded_llm_metadata_keys = [*node.excluded_llm_metadata_keys, DETAILS]
+    node.excluded_embed_metadata_keys.append(DETAILS)
+    node.excluded_llm_metadata_keys.append(DETAILS)
     return NodeWithScore(node=node, score=hit.score)
 
 
@@ -118,7 +119,7 @@ def _with_text(node: BaseNode) -> BaseNode:
 
 
 def _kept(node: BaseNode, llm_text: str) -> dict[str, JsonValue]:
-    """What `_restored` needs beside the passage: small, for a store limits metadata to 65,535 bytes."""
+    """What `_restored` needs beside the passage. Small, for a store limits metadata to 65,535 bytes."""
     fields = node.model_dump(mode="json", include=_KEPT, exclude_defaults=True)
     kept: dict[str, JsonValue] = {key: fields[key] for key in sorted(_KEPT & fields.keys())}
     text = clean(node.get_content(MetadataMode.NONE)).strip()
@@ -140,60 +141,51 @@ def _related(info: RelatedNodeInfo) -> dict[str, JsonValue]:
     return info.model_dump(mode="json", include={"node_id", "node_type", "hash"})
 
 
+def _made(passage: Passage) -> TextNode:
+    """A node of the two sides alone."""
+    view = other_view(passage)
+    metadata = public_metadata(passage)
+    fields: dict[str, Any] = {
+        "text": passage.llm_text,
+        "metadata": metadata,
+        "excluded_embed_metadata_keys": list(metadata),
+        "excluded_llm_metadata_keys": list(metadata),
+    }
+    return _node(passage, fields if view is None else sides(passage.llm_text, view, metadata))
+
+
 def _restored(passage: Passage) -> TextNode | None:
-    """The node that the passage was made from; None where it would not give the passage's two sides."""
+    """The node that the passage was made from, None where it was not; it may give other contents."""
     kept = passage.metadata.get(NODE)
     if not isinstance(kept, dict):
         return None
-    fields: dict[str, Any] = {key: value for key, value in kept.items() if key in _KEPT}
-    start, end = kept.get("text", (0, None))
     view = other_view(passage)
-    metadata: dict[str, Any] = {**public_metadata(passage)}
+    fields = {key: value for key, value in kept.items() if key in _KEPT}
+    metadata = public_metadata(passage)
     if fields.get("text_template") == VIEW_TEMPLATE:
         metadata[RETRIEVAL_TEXT] = passage.llm_text if view is None else view
-    node = PassageNode(
-        id_=passage.caller_id,
-        text=passage.llm_text[start:end],
-        metadata=metadata,
-        relationships=_relationships(kept.get("relationships")),
-        **fields,
-    )
-    same = node.get_content(MetadataMode.LLM) == passage.llm_text and node.get_content(
-        MetadataMode.EMBED
-    ) == (passage.llm_text if view is None else view)
-    return node if same else None
+    start, end = cast("tuple[int, int | None]", kept.get("text", (0, None)))
+    return _node(passage, {**fields, "text": passage.llm_text[start:end], "metadata": metadata})
 
 
-def _made(passage: Passage) -> TextNode:
-    """A node from the two sides alone."""
-    view = other_view(passage)
-    metadata = public_metadata(passage)
-    keys = list(metadata)
-    fields: dict[str, Any] = (
-        {
-            "text": passage.llm_text,
-            "metadata": metadata,
-            "excluded_embed_metadata_keys": keys,
-            "excluded_llm_metadata_keys": keys,
-        }
-        if view is None
-        else sides(passage.llm_text, view, metadata)
-    )
+def _node(passage: Passage, fields: Mapping[str, Any]) -> TextNode:
+    id = passage.caller_id if passage.caller_id is not None else passage.id
+    return PassageNode(id_=id, relationships=_relationships(passage), **fields)
+
+
+def _relationships(passage: Passage) -> dict[NodeRelationship, Any]:
+    """The node's own; for what never was a node, the document as its source."""
     kept = passage.metadata.get(NODE)
-    related = kept.get("relationships") if isinstance(kept, dict) else None
-    return PassageNode(
-        id_=passage.caller_id if passage.caller_id is not None else passage.id,
-        relationships=_relationships(related)
-        if isinstance(kept, dict)
-        else {NodeRelationship.SOURCE: RelatedNodeInfo(node_id=passage.doc_id)},
-        **fields,
-    )
-
-
-def _relationships(kept: Any) -> dict[NodeRelationship, Any]:
+    if not isinstance(kept, dict):
+        return {NodeRelationship.SOURCE: RelatedNodeInfo(node_id=passage.doc_id)}
+    related = cast("dict[str, Any]", kept.get("relationships", {}))
     return {
         NodeRelationship[name]: [RelatedNodeInfo(**info) for info in infos]
         if isinstance(infos, list)
         else RelatedNodeInfo(**infos)
-        for name, infos in (kept or {}).items()
+        for name, infos in related.items()
     }
+
+
+def _contents(node: BaseNode) -> tuple[str, str]:
+    return node.get_content(MetadataMode.EMBED), node.get_content(MetadataMode.LLM)

@@ -19,7 +19,7 @@ __all__ = ["CrossEncoderPostprocessor"]
 
 _SCORE = "retrieval_score"
 
-_dispatcher = instrument.get_dispatcher(__name__)
+_dispatcher = instrument.get_dispatcher(__name__)  # pyright: ignore[reportPrivateImportUsage]
 
 
 class CrossEncoderPostprocessor(BaseNodePostprocessor):
@@ -54,7 +54,7 @@ class CrossEncoderPostprocessor(BaseNodePostprocessor):
         _dispatcher.event(
             ReRankStartEvent(query=query_bundle, nodes=nodes, top_n=self.top_n, model_name=self.model)
         )
-        payload = {
+        payload: dict[str, Any] = {
             EventPayload.NODES: nodes,
             EventPayload.MODEL_NAME: self.model,
             EventPayload.QUERY_STR: query,
