@@ -1,0 +1,72 @@
+"""What the commands print: tables and panels for people, plain values for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from rag_plugins.demo.view import origin, where
+from rag_plugins.evaluation import Evaluation
+from rag_plugins.faces import details, public_metadata
+from rag_plugins.ingest.indexer import IngestSummary
+from rag_plugins.types import Hit, JsonValue, StageScore
+
+__all__ = ["hit_json", "show_evaluation", "show_hits", "show_presets", "show_summary"]
+
+
+def show_summary(summary: IngestSummary, total: int) -> None:
+    """How ingestion went, then what could not be read; `total` passages are now in the collection."""
+    console = Console()
+    table = Table(box=None, show_header=False)
+    rows = {
+        "documents": f"{summary.documents} stored (replacing {summary.replaced}), {summary.unchanged} unchanged",
+        "pages": f"{summary.pages} ({summary.recognised} by OCR)",
+        "passages": f"{summary.passages} stored, {total} in the collection",
+        "time": f"{summary.seconds:.1f} s, {summary.pages_per_second:.1f} pages/s",
+        "not read": str(len(summary.bad)),
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    console.print(table)
+    for bad in summary.bad:
+        console.print(Text(f"  {bad}", style="red"), soft_wrap=True)
+
+
+def show_hits(hits: Sequence[Hit]) -> None:
+    """Passages as the LLM would read them, where they are from, and what each stage made of them."""
+    console = Console()
+    for number, hit in enumerate(hits, 1):
+        title = Text(f"{number}. {where(hit.passage)} · {origin(hit.passage)} · {hit.score:.3f}")
+        console.print(Panel(Text(hit.passage.llm_text), title=title, title_align="left"))
+        console.print(Text("  " + " · ".join(_stage(score) for score in hit.trace), style="dim"))
+    if not hits:
+        console.print("Nothing was found.")
+
+
+def _stage(score: StageScore) -> str:
+    part = "" if score.part is None else f" (+{score.part:.3f})"
+    return f"{score.stage} #{score.rank} {score.score:.3f}{part}"
+
+
+def hit_json(hit: Hit) -> JsonValue:
+    """A hit as plain values."""
+    return {"text": hit.passage.llm_text, "metadata": public_metadata(hit.passage), **details(hit)}
+
+
+def show_evaluation(result: Evaluation) -> None:
+    """A line a stage, a column a measure, then the times."""
+    console = Console()
+    table = Table("stage", title=f"{result.queries} queries, {result.passages} passages")
+    for measure in result.fused:
+        table.add_column(measure, justify="right")
+    stages = {**result.legs, "fused": result.fused, "reranked": result.reranked}
+    for name, values in stages.items():
+        if values is not None:
+            table.add_row(name, *(f"{value:.3f}" for value in values.values()))
+    console.print(table)
+    times = ", ".join(f"{stage} {ms:.1f}" for stage, ms in result.ms_per_query.items())
+    console.print(f"p50 ms per query: {times}", highlight=False)
