@@ -76,17 +76,16 @@ class Indexer:
     ) -> IngestSummary:
         """Read every file that is new or changed; see `RagIndex.ingest`."""
         start = perf_counter()
-        found = list(find_documents(paths, root))
-        files = [item for item in found if isinstance(item, SourceFile)]
-        todo = [file for file in files if not self._is_current(file)]
+        found = find_documents(paths, root)
+        todo = [file for file in found.files if not self._is_current(file)]
         known = {file.doc_id for file in todo if self._writer.manifest.get(file.doc_id)}
         done: list[_Document] = []
         for documents in self._groups(self._read(todo, progress)):
             self._store(documents)
             done += documents
         self._writer.settle()
-        bad = [item for item in found if isinstance(item, BadDocument)]
-        return _summary(done, known, len(files) - len(todo), bad, perf_counter() - start)
+        unchanged = len(found.files) - len(todo)
+        return _summary(done, known, unchanged, list(found.bad), perf_counter() - start)
 
     def _is_current(self, file: SourceFile) -> bool:
         record = self._writer.manifest.get(file.doc_id)

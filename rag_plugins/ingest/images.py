@@ -1,0 +1,131 @@
+"""Images: every frame, upright, 8 bits a channel, on white; and their compact form for the asset store."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from itertools import count
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from rag_plugins.config import OcrConfig
+from rag_plugins.errors import BadDocument
+from rag_plugins.ingest.documents import SourceFile
+from rag_plugins.ingest.sheets import MAX_PIXELS, Sheet, Sheets, refusing, too_many_pages
+
+__all__ = ["FORMATS", "encode", "image_sheets"]
+
+FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "GIF")
+"""No other decoder sees the bytes."""
+
+STORED_SIDE = 1600
+"""Longest side of a stored page image in pixels: small print stays readable, some 100 KB a page."""
+
+_STORED_BILEVEL_SIDE = 4000
+
+
+def image_sheets(file: SourceFile, config: OcrConfig) -> Sheets:
+    """One sheet a frame. A frame that cannot be decoded is a `BadDocument`, and the next one is tried."""
+    try:
+        with refusing(file.source, None):
+            image = _open(file)
+    except BadDocument as error:
+        yield error
+        return
+    with image:
+        # The further pictures of a phone's JPEG are previews and depth maps, not pages.
+        frames = (1,) if image.format == "MPO" else count(1)
+        for number in frames:
+            try:
+                with refusing(file.source, number):
+                    if not _seek(image, number):
+                        return
+            except BadDocument as error:
+                yield error
+                return
+            if number > config.max_pages:
+                yield too_many_pages(file.source, config.max_pages)
+                return
+            yield _sheet(image, file, number)
+
+
+def _open(file: SourceFile) -> Image.Image:
+    try:
+        return Image.open(file.path, formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise BadDocument(
+            file.source, None, f"not a readable image: the formats are {', '.join(FORMATS)}"
+        ) from error
+
+
+def _seek(image: Image.Image, number: int) -> bool:
+    try:
+        image.seek(number - 1)
+    except EOFError:
+        return False
+    return True
+
+
+def _sheet(image: Image.Image, file: SourceFile, number: int) -> Sheet | BadDocument:
+    try:
+        with refusing(file.source, number):
+            _check_size(image, file, number)
+            return Sheet(number, _plain(ImageOps.exif_transpose(image)))
+    except BadDocument as error:
+        return error
+
+
+def _check_size(image: Image.Image, file: SourceFile, number: int) -> None:
+    # Before decoding. Well below the size at which Pillow itself would warn of a bomb.
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise BadDocument(
+            file.source, number, f"{width} x {height} pixels, the limit is {MAX_PIXELS // 10**6} million"
+        )
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """Mode 1, L or RGB, detached from the file."""
+    if image.mode.startswith(("I", "F")):
+        return _spread(image)
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGB", image.size, "white")
+        white.paste(rgba, mask=rgba.getchannel("A"))
+        return white
+    return image.copy() if image.mode in ("1", "L", "RGB") else image.convert("RGB")
+
+
+def _spread(image: Image.Image) -> Image.Image:
+    """16-bit, 32-bit and float values: the range that is there becomes 0 to 255."""
+    values = np.asarray(image).astype(np.float32)
+    finite = np.isfinite(values)
+    low, high = (
+        (values.min(where=finite, initial=np.inf), values.max(where=finite, initial=-np.inf))
+        if finite.any()
+        else (0.0, 0.0)
+    )
+    if low >= high:
+        return Image.new("L", image.size, 255)
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = (np.clip(np.nan_to_num(values, nan=high), low, high) - low) / (high - low) * 255
+    return Image.fromarray(scaled.astype(np.uint8))
+
+
+def encode(image: Image.Image) -> bytes:
+    """PNG or WEBP, whichever is smaller, with `STORED_SIDE` as its longest side at most."""
+    if image.mode == "1" and max(image.size) <= _STORED_BILEVEL_SIDE:
+        return _saved(image, "PNG")  # Scaling would turn one bit into eight and make it larger.
+    small = image.convert("L") if image.mode == "1" else image.copy()
+    small.thumbnail((STORED_SIDE, STORED_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    webp = _saved(small, "WEBP", quality=80, method=2)
+    # Many colours mean a photograph, for which PNG is slow and never smaller.
+    if small.getcolors(4096) is None:
+        return webp
+    return min(webp, _saved(small, "PNG"), key=len)
+
+
+def _saved(image: Image.Image, form: str, **options: int) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()

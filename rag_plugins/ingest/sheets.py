@@ -1,0 +1,50 @@
+"""What the readers of each format hand on: a page before recognition."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from rag_plugins.errors import BadDocument, RagPluginsError
+from rag_plugins.types import Word
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["MAX_PIXELS", "Sheet", "Sheets", "refusing", "too_many_pages"]
+
+MAX_PIXELS = 40_000_000
+"""The largest page that is decoded or rendered: 120 MB as RGB. A4 at 600 dpi has 35 million."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A page as its file gives it: `text` None means that the image (modes 1, L, RGB) is to be recognised."""
+
+    number: int
+    image: Image | None
+    text: str | None = None
+    words: tuple[Word, ...] = ()
+
+
+Sheets: TypeAlias = Generator[Sheet | BadDocument, None, None]
+"""What a reader makes of a file; to be closed, as it holds the file open."""
+
+
+@contextmanager
+def refusing(file: str, page: int | None) -> Generator[None, None, None]:
+    """Whatever a decoder raises on bad bytes becomes one `BadDocument`."""
+    try:
+        yield
+    except RagPluginsError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or "no further word"
+        raise BadDocument(file, page, f"cannot be read: {reason} ({type(error).__name__})") from error
+
+
+def too_many_pages(file: str, limit: int) -> BadDocument:
+    """The report of the pages after the last one that is read."""
+    return BadDocument(file, limit + 1, f"not read, nor what follows: the limit is {limit} (ocr.max_pages)")

@@ -1,0 +1,70 @@
+"""Text as people see it: cleaning, scripts without spaces, words and lines put together with spans."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rag_plugins.types import Box, Word
+
+__all__ = ["CJK", "SPACELESS", "Piece", "Lines", "assemble", "clean", "spaceless"]
+
+CJK = "\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
+"""Chinese, Japanese and Korean characters, for a regular expression's brackets."""
+
+SPACELESS = (
+    "\u3000-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
+)
+"""Characters between which no space is written: Han, kana, their punctuation. Korean has spaces."""
+
+_SPACELESS = re.compile(f"[{SPACELESS}]")
+_BREAKS = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
+_UNSEEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufeff\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+
+
+def clean(text: str) -> str:
+    """One kind of line break; no control characters, lone surrogates, non-characters or byte order marks."""
+    return _UNSEEN.sub("", _BREAKS.sub("\n", text))
+
+
+def spaceless(char: str) -> bool:
+    """Whether this character stands beside its like without a space."""
+    return _SPACELESS.match(char) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A word as read off a page; `text` is clean, not empty and has no white space."""
+
+    text: str
+    box: Box
+    confidence: float | None = None
+
+
+Lines = list[list[Piece]]
+
+
+def assemble(paragraphs: Iterable[Sequence[Sequence[Piece]]]) -> tuple[str, tuple[Word, ...]]:
+    """Words by spaces (none between CJK), lines by new lines, paragraphs by blank lines; and the spans."""
+    parts: list[str] = []
+    words: list[Word] = []
+    position = line_number = 0
+    for paragraph in paragraphs:
+        for row, line in enumerate(paragraph):
+            for column, piece in enumerate(line):
+                gap = _gap(parts, row, column, piece)
+                start = position + len(gap)
+                position = start + len(piece.text)
+                parts += (gap, piece.text)
+                words.append(Word(start, position, line_number, piece.box, piece.confidence))
+            line_number += 1
+    return "".join(parts), tuple(words)
+
+
+def _gap(parts: Sequence[str], row: int, column: int, piece: Piece) -> str:
+    if not parts:
+        return ""
+    if column == 0:
+        return "\n" if row else "\n\n"
+    return "" if spaceless(parts[-1][-1]) and spaceless(piece.text[0]) else " "
