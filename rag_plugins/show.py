@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from rag_plugins.config import PIPELINES, Config, CrossEncoderConfig, RerankerConfig
 from rag_plugins.demo.view import origin, where
-from rag_plugins.evaluation import Evaluation
-from rag_plugins.faces import details, public_metadata
-from rag_plugins.ingest.indexer import IngestSummary
+from rag_plugins.models.presets import DENSE_PRESETS, RERANKER_PRESETS
 from rag_plugins.types import Hit, JsonValue, StageScore
+
+if TYPE_CHECKING:
+    from rag_plugins.evaluation import Evaluation
+    from rag_plugins.ingest.indexer import IngestSummary
 
 __all__ = ["hit_json", "show_evaluation", "show_hits", "show_presets", "show_summary"]
 
@@ -23,7 +28,7 @@ def show_summary(summary: IngestSummary, total: int) -> None:
     console = Console()
     table = Table(box=None, show_header=False)
     rows = {
-        "documents": f"{summary.documents} stored (replacing {summary.replaced}), {summary.unchanged} unchanged",
+        "documents": f"{summary.documents} stored ({summary.replaced} anew), {summary.unchanged} unchanged",
         "pages": f"{summary.pages} ({summary.recognised} by OCR)",
         "passages": f"{summary.passages} stored, {total} in the collection",
         "time": f"{summary.seconds:.1f} s, {summary.pages_per_second:.1f} pages/s",
@@ -54,6 +59,8 @@ def _stage(score: StageScore) -> str:
 
 def hit_json(hit: Hit) -> JsonValue:
     """A hit as plain values."""
+    from rag_plugins.faces import details, public_metadata
+
     return {"text": hit.passage.llm_text, "metadata": public_metadata(hit.passage), **details(hit)}
 
 
@@ -70,3 +77,55 @@ def show_evaluation(result: Evaluation) -> None:
     console.print(table)
     times = ", ".join(f"{stage} {ms:.1f}" for stage, ms in result.ms_per_query.items())
     console.print(f"p50 ms per query: {times}", highlight=False)
+
+
+def show_presets() -> None:
+    """Pipelines, dense models and rerankers that a configuration can name."""
+    console = Console()
+    for table in (_pipelines(), _dense_models(), _rerankers()):
+        console.print(table)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD)
+    for number, column in enumerate(columns):
+        table.add_column(column, no_wrap=number == 0)
+    return table
+
+
+def _pipelines() -> Table:
+    table = _table("Pipelines: --preset NAME", "name", "legs", "fusion", "reranker")
+    for name, config in PIPELINES.items():
+        table.add_row(name, _legs(config), config.fusion.method, _reranker(config.reranker))
+    return table
+
+
+def _legs(config: Config) -> str:
+    return ", ".join(leg.model if leg.kind == "dense" else leg.kind for leg in config.legs)
+
+
+def _reranker(config: RerankerConfig | None) -> str:
+    match config:
+        case None:
+            return "none"
+        case CrossEncoderConfig():
+            return config.model
+        case _:
+            return config.kind
+
+
+def _dense_models() -> Table:
+    table = _table(
+        "Dense models: [[legs]] model = NAME", "name", "licence", "dims", "trained prefixes", "tokens"
+    )
+    for name, model in DENSE_PRESETS.items():
+        prefixes = ", ".join(map(str, model.matryoshka)) or "–"
+        table.add_row(name, model.licence, str(model.dim), prefixes, str(model.max_length))
+    return table
+
+
+def _rerankers() -> Table:
+    table = _table("Rerankers: [reranker] model = NAME", "name", "licence", "tokens", "scores")
+    for name, model in RERANKER_PRESETS.items():
+        table.add_row(name, model.licence, str(model.max_length), model.scale)
+    return table

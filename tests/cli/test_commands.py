@@ -1,0 +1,264 @@
+"""The commands on a small collection, by keywords alone: no model is loaded."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from rag_plugins import Config, RagIndex, __version__
+from rag_plugins.cli import main
+
+PROGRAM = Path(sys.executable).with_name("rag-plugins")
+EXAMPLES = Path(__file__).parents[2] / "rag_plugins/demo/documents"
+
+Shell = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """Runs a command in this process: exit code, stdout, stderr. Wide, so that no line is broken."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit:
+            main([str(argument) for argument in arguments])
+        shown = capsys.readouterr()
+        return int(exit.value.code or 0), shown.out, shown.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli") / "parts.db"
+    with RagIndex.open(path, preset="lexical") as index:
+        index.add(
+            [
+                index.passage("The valve is brass.", doc_id="a", metadata={"year": 2020, "part": "0862"}),
+                index.passage("The valve is steel.", doc_id="b", metadata={"year": 2021, "part": "862"}),
+                index.passage("The valve is gone.", doc_id="c", metadata={"year": 2021.5, "draft": True}),
+            ]
+        )
+    return path
+
+
+def found(out: str) -> set[str]:
+    return {hit["doc_id"] for hit in json.loads(out.splitlines()[-1])["hits"]}
+
+
+def test_help_names_every_command_and_is_quick() -> None:
+    """Under .5 s; measured .26 s. The median of three evens out what else the machine does."""
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        shown = subprocess.run([PROGRAM, "--help"], check=True, capture_output=True, text=True).stdout
+        times.append(time.perf_counter() - start)
+    assert all(name in shown for name in ("demo", "ingest", "search", "evaluate", "presets"))
+    assert median(times) < 0.5
+
+
+def test_version(shell: Shell) -> None:
+    assert shell("--version") == (0, f"rag-plugins {__version__}\n", "")
+
+
+def test_presets_show_pipelines_models_and_rerankers(shell: Shell) -> None:
+    code, out, _ = shell("presets")
+    assert code == 0
+    for expected in (
+        "local-qa",
+        "late-interaction",
+        "all-MiniLM-L6-v2",
+        "384",
+        "ms-marco-MiniLM-L-6-v2",
+        "Apache-2.0",
+    ):
+        assert expected in out
+
+
+class TestIngest:
+    def test_a_folder_its_bad_file_and_a_second_run(self, shell: Shell, tmp_path: Path) -> None:
+        folder = tmp_path / "scans"
+        folder.mkdir()
+        (folder / "notes.txt").write_text("The filter is changed every two years.", encoding="utf-8")
+        (folder / "broken.png").write_bytes(b"no image")
+        db = tmp_path / "x.db"
+        code, out, _ = shell("ingest", folder, "--into", db, "--preset", "lexical")
+        assert code == 0
+        assert "1 stored" in out
+        assert "pages/s" in out
+        assert "broken.png" in out
+
+        code, out, _ = shell("ingest", folder / "notes.txt", "--into", db, "--preset", "lexical")
+        assert code == 0
+        assert "1 unchanged" in out
+        assert "1 in the collection" in out
+
+    def test_nothing_readable_is_exit_code_1(self, shell: Shell, tmp_path: Path) -> None:
+        code, out, _ = shell(
+            "ingest", tmp_path / "absent.pdf", "--into", tmp_path / "x.db", "--preset", "lexical"
+        )
+        assert code == 1
+        assert "absent.pdf" in out
+
+    def test_the_languages_reach_the_ocr(self, shell: Shell, tmp_path: Path) -> None:
+        guide = EXAMPLES / "guide-zh.png"
+        db = tmp_path / "zh.db"
+        code, out, _ = shell("ingest", guide, "--into", db, "--preset", "lexical", "--language", "chi_sim")
+        assert (code, "(1 by OCR)" in out) == (0, True)
+        _, out, _ = shell("search", db, "水泵", "-k", 1, "--preset", "lexical", "--json")
+        assert "水泵" in json.loads(out.splitlines()[-1])["hits"][0]["text"].replace(" ", "")
+
+    def test_a_bad_language_is_refused(self, shell: Shell, tmp_path: Path) -> None:
+        code, _, err = shell("ingest", tmp_path, "--into", tmp_path / "x.db", "--language", "-psm 0")
+        assert code == 1
+        assert err.startswith("rag-plugins: ocr.languages")
+
+    def test_ctrl_c_ends_it_quietly_and_the_next_run_completes_it(self, tmp_path: Path) -> None:
+        """As a terminal does it: the signal goes to the whole process group."""
+        folder = tmp_path / "many"
+        folder.mkdir()
+        page = (EXAMPLES / "bulletin-sb-2019-07.jpg").read_bytes()
+        for number in range(20):
+            (folder / f"{number:02}.jpg").write_bytes(
+                page + bytes([number])
+            )  # Different files, the same page.
+        command = [PROGRAM, "ingest", folder, "--into", tmp_path / "x.db", "--preset", "lexical"]
+        process = subprocess.Popen(command, stdout=-1, stderr=-1, text=True, start_new_session=True)
+        while not (tmp_path / "x.db.assets").exists() and process.poll() is None:
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, "Traceback" in out + err) == (130, False), err
+
+
+class TestSearch:
+    def test_shows_the_passage_where_it_is_from_and_the_trace(self, shell: Shell, db: Path) -> None:
+        code, out, _ = shell("search", db, "brass valve", "-k", "1", "--preset", "lexical")
+        assert code == 0
+        assert "The valve is brass." in out
+        assert "1. a" in out
+        assert "bm25 #1" in out
+
+    def test_json_is_the_last_line(self, shell: Shell, db: Path) -> None:
+        _, out, _ = shell("search", db, "valve", "--preset", "lexical", "--leg", "bm25", "--json")
+        hits = json.loads(out.splitlines()[-1])["hits"]
+        assert len(hits) == 3
+        assert {"text", "metadata", "score", "trace", "doc_id", "passage_id"} <= set(hits[0])
+        assert hits[0]["trace"][0]["stage"] == "bm25"
+
+    @pytest.mark.parametrize(
+        ("conditions", "expected"),
+        [
+            (["year=2020"], {"a"}),
+            (["year=2021.5"], {"c"}),
+            (["draft=true"], {"c"}),
+            (["part=0862"], {"a"}),  # No number in JSON: text.
+            (["part=862"], set()),  # A number, and the value is text …
+            (['part="862"'], {"b"}),  # … so it has to be quoted.
+            (["year=2020", "year=2021"], {"a", "b"}),
+            (["year=2020", "part=0862"], {"a"}),
+            (["year=2021", "part=0862"], set()),
+            (["doc_id=b"], {"b"}),
+            (["part=a=b"], set()),
+            (["year=NaN"], set()),
+        ],
+    )
+    def test_where(self, shell: Shell, db: Path, conditions: list[str], expected: set[str]) -> None:
+        options = [option for condition in conditions for option in ("--where", condition)]
+        code, out, _ = shell("search", db, "valve", "--preset", "lexical", "--json", *options)
+        assert (code, found(out)) == (0, expected)
+
+    def test_nothing_found_says_so(self, shell: Shell, db: Path) -> None:
+        code, out, _ = shell("search", db, "zeppelin", "--preset", "lexical")
+        assert (code, out) == (0, "Nothing was found.\n")
+
+    def test_another_tenant_finds_nothing(self, shell: Shell, db: Path) -> None:
+        assert "brass" not in shell("search", db, "brass", "--preset", "lexical", "--tenant", "other")[1]
+
+
+class TestErrors:
+    """One readable line on stderr, no traceback."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--preset", "nonsense"], "known are local"),
+            (["--preset", "lexical", "--where", "a b=1"], "metadata key"),
+            (["--preset", "lexical", "--leg", "dense"], "bm25"),
+        ],
+    )
+    def test_of_the_project_exit_with_1(
+        self, shell: Shell, db: Path, arguments: list[str], message: str
+    ) -> None:
+        code, out, err = shell("search", db, "valve", *arguments)
+        assert (code, out) == (1, "")
+        assert message in err
+        assert len(err.splitlines()) == 1
+
+    def test_of_usage_exit_with_2(self, shell: Shell, tmp_path: Path, db: Path) -> None:
+        assert shell("search", tmp_path / "absent.db", "valve")[0] == 2
+        assert not (tmp_path / "absent.db").exists()
+        assert shell("search", db, "valve", "--where", "year")[0] == 2
+        assert shell("search", db, "valve", "--preset", "lexical", "--config", "x.toml")[0] == 2
+        assert shell("search", db)[0] == 2
+
+    def test_a_bad_configuration_names_file_and_key(self, shell: Shell, db: Path, tmp_path: Path) -> None:
+        config = tmp_path / "x.toml"
+        config.write_text("[fusion]\nmetod = 'rrf'\n", encoding="utf-8")
+        code, _, err = shell("search", db, "valve", "--config", config)
+        assert code == 1
+        assert "x.toml: fusion.metod" in err
+
+    def test_a_collection_of_other_models_is_refused(self, shell: Shell, db: Path, tmp_path: Path) -> None:
+        config = tmp_path / "x.toml"
+        config.write_text("[[legs]]\nkind = 'bm25'\ncjk = 'jieba'\n[reranker]\nkind = 'cross-encoder'\n")
+        code, _, err = shell("search", db, "valve", "--config", config)
+        assert code == 1
+        assert "Traceback" not in err
+
+
+class TestEvaluate:
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        texts = {"d1": "The valve is brass.", "d2": "The pump is steel.", "d3": "Nothing else."}
+        lines = [json.dumps({"_id": id, "title": "", "text": text}) for id, text in texts.items()]
+        (tmp_path / "corpus.jsonl").write_text("\n".join(lines), encoding="utf-8")
+        queries = [{"_id": "q1", "text": "brass valve"}, {"_id": "q2", "text": "steel pump"}]
+        (tmp_path / "queries.jsonl").write_text("\n".join(map(json.dumps, queries)), encoding="utf-8")
+        (tmp_path / "qrels.tsv").write_text(
+            "query-id\tcorpus-id\tscore\nq1\td1\t1\nq2\td2\t1\n", encoding="utf-8"
+        )
+        return tmp_path
+
+    def test_a_table_and_json_last(self, shell: Shell, folder: Path) -> None:
+        code, out, _ = shell("evaluate", folder, "--preset", "lexical", "--json")
+        assert code == 0
+        assert "nDCG@10" in out.splitlines()[2]
+        result = json.loads(out.splitlines()[-1])
+        assert set(result) == {"legs", "fused", "reranked", "queries", "passages", "ms_per_query"}
+        assert result["legs"]["bm25"] == {"nDCG@10": 1.0, "MRR@10": 1.0, "Recall@10": 1.0, "Recall@100": 1.0}
+        assert (result["reranked"], result["queries"], result["passages"]) == (None, 2, 3)
+
+    def test_some_queries_and_chunks(self, shell: Shell, folder: Path) -> None:
+        _, out, _ = shell("evaluate", folder, "--preset", "lexical", "--queries", 1, "--chunk", "--json")
+        assert json.loads(out.splitlines()[-1])["queries"] == 1
+
+    def test_a_folder_without_a_corpus_is_one_line(self, shell: Shell, tmp_path: Path) -> None:
+        code, _, err = shell("evaluate", tmp_path, "--preset", "lexical")
+        assert (code, len(err.splitlines())) == (1, 1)
+        assert "corpus.jsonl" in err
+
+
+def test_a_configuration_file_is_what_opens(shell: Shell, tmp_path: Path) -> None:
+    config = tmp_path / "lexical.toml"
+    config.write_text("legs = [{kind = 'bm25'}]\n[reranker]\nkind = 'late-interaction'\n", encoding="utf-8")
+    assert shell("evaluate", tmp_path, "--config", config)[0] == 1  # Refused: it has no dense leg.
+    assert Config.preset("lexical").reranker is None
