@@ -1,0 +1,55 @@
+"""Where a collection lives: a Milvus Lite file or a server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from rag_plugins.errors import ConfigError, StoreError
+
+__all__ = ["Address"]
+
+_SCHEMES = ("http", "https", "tcp", "unix")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """`uri` as pymilvus wants it; `path` of a Lite database, None for a server. Shown without credentials."""
+
+    uri: str
+    path: Path | None = None
+
+    @classmethod
+    def of(cls, uri: str | Path) -> Address:
+        """From what a user gives: `handbook.db`, `~/data/handbook.db`, `http://host:19530`."""
+        text = str(uri)
+        scheme = urlsplit(text).scheme.lower() if isinstance(uri, str) else ""
+        if scheme in _SCHEMES:
+            return cls(text)
+        if not text.endswith(".db"):
+            raise ConfigError(
+                f"{text!r}: expected a path that ends in .db, or a server like http://host:19530"
+            )
+        try:
+            path = Path(text).expanduser().resolve()
+        except (RuntimeError, ValueError, OSError) as error:
+            raise ConfigError(f"{text!r}: {error}") from error
+        return cls(str(path), path)
+
+    def prepare(self) -> None:
+        """Make the folder that Lite wants to find. Raises `StoreError` for a file that Lite cannot read."""
+        if self.path is None:
+            return
+        if self.path.is_file():
+            raise StoreError(
+                f"{self.path} is a file; Milvus Lite 3 keeps a database in a folder and cannot read "
+                "files of Lite 2: choose another name and ingest again"
+            )
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+
+    def __str__(self) -> str:
+        if self.path:
+            return str(self.path)
+        parts = urlsplit(self.uri)
+        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))

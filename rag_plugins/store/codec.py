@@ -1,0 +1,117 @@
+"""Passages to the texts of a row and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rag_plugins.errors import StoreError
+from rag_plugins.text import clean
+from rag_plugins.types import Box, EmbedImage, EmbedText, Passage, Provenance, View, Word
+
+__all__ = ["TEXTS", "cut", "decode", "encode", "storable"]
+
+TEXTS = ("llm_text", "views", "provenance")
+"""The fields of a row that may be longer than a field can be."""
+
+_SCALE = 10_000
+"""Boxes and confidences are kept as integers, in ten thousandths."""
+
+_WORD = 8
+"""Integers a word: gap to the last word's end, length, line, four edges, confidence (-1: none)."""
+
+
+def storable(text: str) -> str:
+    """The text itself, or a cleaned one where no engine could hold it (lone surrogates, NUL)."""
+    return text if "\0" not in text and _is_unicode(text) else clean(text)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def encode(passage: Passage) -> dict[str, str]:
+    """The texts of a row, of any length."""
+    return {
+        "llm_text": storable(passage.llm_text),
+        "views": _dumps([_view(view) for view in passage.views]),
+        "provenance": _dumps(_provenance(passage.provenance)) if passage.provenance else "",
+    }
+
+
+def decode(row: Mapping[str, Any]) -> Passage:
+    """The passage of a row. Raises `StoreError` where its texts are damaged."""
+    try:
+        return Passage(
+            id=row["id"],
+            doc_id=row["doc_id"],
+            views=tuple(_view_of(kind, value) for kind, value in json.loads(row["views"])),
+            llm_text=row["llm_text"],
+            metadata=row["metadata"],
+            provenance=_provenance_of(json.loads(row["provenance"])) if row["provenance"] else None,
+            caller_id=row["caller_id"],
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise StoreError(f"row {row.get('id')} is damaged ({error}): ingest its document again") from error
+
+
+def cut(text: str, size: int) -> Iterator[str]:
+    """Pieces of at most `size` bytes of UTF-8, no character split; one empty piece for an empty text."""
+    data = text.encode()
+    start = 0
+    while len(data) - start > size:
+        end = start + size
+        while data[end] & 0xC0 == 0x80:  # A continuation byte: its character began before.
+            end -= 1
+        yield data[start:end].decode()
+        start = end
+    yield data[start:].decode()
+
+
+def _dumps(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _view(view: View) -> tuple[str, str]:
+    return ("text", storable(view.text)) if isinstance(view, EmbedText) else ("image", storable(view.asset))
+
+
+def _view_of(kind: str, value: str) -> View:
+    return EmbedText(value) if kind == "text" else EmbedImage(value)
+
+
+def _provenance(provenance: Provenance) -> dict[str, object]:
+    return {
+        "source": storable(provenance.source),
+        "page": provenance.page,
+        "image": storable(provenance.page_image) if provenance.page_image is not None else None,
+        "words": list(_numbers(provenance.words)),
+    }
+
+
+def _numbers(words: tuple[Word, ...]) -> Iterator[int]:
+    end = 0
+    for word in words:
+        box = word.box
+        yield from (word.start - end, word.end - word.start, word.line)
+        yield from (round(_SCALE * edge) for edge in (box.left, box.top, box.right, box.bottom))
+        yield -1 if word.confidence is None else round(_SCALE * word.confidence)
+        end = word.end
+
+
+def _provenance_of(value: Mapping[str, Any]) -> Provenance:
+    return Provenance(value["source"], value["page"], tuple(_words(value["words"])), value["image"])
+
+
+def _words(numbers: list[int]) -> Iterator[Word]:
+    end = 0
+    for gap, length, line, left, top, right, bottom, sure in zip(*[iter(numbers)] * _WORD, strict=True):
+        start = end + gap
+        end = start + length
+        box = Box(left / _SCALE, top / _SCALE, right / _SCALE, bottom / _SCALE)
+        yield Word(start, end, line, box, None if sure < 0 else sure / _SCALE)

@@ -1,0 +1,207 @@
+"""One connection to Milvus, a Lite file or a server, with its traps avoided.
+
+The traps (Milvus Lite 3.2, pymilvus 2.6 and 3.0, as measured): collections are released after a reopening
+or a server's restart; a closed client keeps the file's lock; unflushed rows are searched row by row; two
+writers of one collection corrupt each other; `get(ids=…)` and `delete(ids=…)` do not escape.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pymilvus import CollectionSchema, MilvusClient, MilvusException
+from pymilvus.milvus_client.index import IndexParams
+
+from rag_plugins.config import StoreConfig
+from rag_plugins.errors import StoreError
+from rag_plugins.filters import literal
+from rag_plugins.store.address import Address
+from rag_plugins.store.report import reported
+
+__all__ = ["Engine", "Entity"]
+
+Entity = dict[str, Any]
+"""A row as the engine takes and gives it."""
+
+_IDS_A_CALL = 512
+"""Rows asked for at once."""
+
+_IDS_A_PAGE = 16_384
+"""The longest page a server gives. Long, because each costs Lite a pass over all rows."""
+
+_NOT_LOADED = 101
+_FILE_TIMEOUT = 600.0  # A file has no network to wait for, and its first sparse search builds all postings.
+
+
+@dataclass
+class _Shared:
+    """What this process's engines on one address share: Lite admits one writer of a collection at a time."""
+
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    users: int = 0
+    process: int = field(default_factory=os.getpid)
+
+
+_shared: dict[str, _Shared] = {}
+_registry = threading.Lock()
+
+
+class Engine:
+    """Collections by name. Safe to share between threads; not to be carried over a fork.
+
+    Calls raise `StoreUnavailable` when nobody answers in time, `StoreError` for whatever else goes wrong.
+    """
+
+    def __init__(self, uri: str | Path, config: StoreConfig) -> None:
+        """Connect. Raises `ConfigError` for an unusable address, `StoreLocked`, `StoreUnavailable`."""
+        self.address = Address.of(uri)
+        self._timeout = max(config.timeout, _FILE_TIMEOUT) if self.address.path else config.timeout
+        self._process = os.getpid()
+        self._closed = False
+        with _registry:
+            shared = _shared.setdefault(self.address.uri, _Shared())
+            if shared.process != self._process:
+                raise StoreError(self._forked())
+            self.lock = shared.lock
+            try:
+                with reported(self.address, "opening"):
+                    self._client = self._connect(config)
+                    # A real server limits how often it may be flushed, and does not need it.
+                    self.lite = "lite" in str(self._client.get_server_version(timeout=self._timeout)).lower()
+            except BaseException:
+                self._release(shared)
+                raise
+            shared.users += 1
+
+    def _connect(self, config: StoreConfig) -> Any:
+        self.address.prepare()
+        token = config.token.get_secret_value() if config.token else ""
+        # pymilvus never closes a connection that it shares: one would leak with every file opened.
+        return MilvusClient(self.address.uri, token=token, timeout=self._timeout, dedicated=True)
+
+    def close(self) -> None:
+        """Disconnect; the last engine on a file frees its lock. Idempotent."""
+        with _registry:
+            if self._closed or os.getpid() != self._process:
+                return
+            self._closed = True
+            with self.lock, reported(self.address, "closing"):
+                self._client.close()
+                shared = _shared[self.address.uri]
+                shared.users -= 1
+                self._release(shared)
+
+    def _release(self, shared: _Shared) -> None:
+        if shared.users:
+            return
+        _shared.pop(self.address.uri, None)
+        if self.address.path:
+            from milvus_lite.server_manager import server_manager_instance
+
+            server_manager_instance.release_server(self.address.uri)
+
+    def has(self, name: str) -> bool:
+        """Whether there is a collection of that name."""
+        return self._ask("has_collection", name)
+
+    def create(self, name: str, schema: CollectionSchema, index: IndexParams) -> None:
+        """Create, index and load. Apart from each other: as one call they take half a second on Lite."""
+        with self.lock:
+            self._ask("create_collection", name, schema=schema, consistency_level="Strong")
+            self._ask("create_index", name, index_params=index, sync=False)
+            self.load(name)
+
+    def load(self, name: str) -> None:
+        """Make a collection ready for reading."""
+        self._ask("load_collection", name)
+
+    def drop(self, name: str) -> None:
+        """Drop a collection with all its rows."""
+        with self.lock:
+            self._ask("drop_collection", name)
+
+    def upsert(self, name: str, rows: Sequence[Entity], *, partial: bool = False) -> None:
+        """Insert or replace by id; `partial` keeps the fields that rows do not name."""
+        with self.lock:
+            self._ask("upsert", name, data=list(rows), partial_update=partial)
+
+    def flush(self, name: str) -> None:
+        """On Lite: turn what was written into segments, the form that is searched fast."""
+        if self.lite:
+            with self.lock:
+                self._ask("flush", name)
+
+    def delete(self, name: str, ids: Sequence[str]) -> None:
+        """Delete by id; absent ids do not matter."""
+        with self.lock:
+            for batch in _batches(ids):
+                self._ask("delete", name, filter=_id_in(batch))
+
+    def get(self, name: str, ids: Sequence[str], fields: Sequence[str]) -> list[Entity]:
+        """Rows by id, in no certain order; absent ids are left out. Fast on Lite, which looks them up."""
+        return [row for batch in _batches(ids) for row in self.query(name, _id_in(batch), fields)]
+
+    def query(self, name: str, filter: str, fields: Sequence[str], **bounds: int) -> list[Entity]:
+        """Rows that an expression matches; `limit=` bounds them."""
+        return list(self._ask("query", name, filter=filter, output_fields=list(fields), **bounds))
+
+    def ids(self, name: str, filter: str) -> list[str]:
+        """Ids that an expression matches, ascending."""
+        with reported(self.address, f"listing {name}"):
+            pages = self._ask(
+                "query_iterator", name, batch_size=_IDS_A_PAGE, filter=filter, output_fields=["id"]
+            )
+            try:
+                return sorted({row["id"] for page in iter(pages.next, []) for row in page})
+            finally:
+                pages.close()
+
+    def count(self, name: str, filter: str = "") -> int:
+        """How many rows an expression matches; all of them without one, which is fast."""
+        return int(self.query(name, filter, ["count(*)"])[0]["count(*)"])
+
+    def search(self, name: str, field: str, vector: Any, limit: int, filter: str) -> list[tuple[str, float]]:
+        """(id, inner product), best first."""
+        query: dict[str, Any] = {
+            "data": [vector],
+            "anns_field": field,
+            "search_params": {"metric_type": "IP"},
+        }
+        hits = self._ask("search", name, **query, limit=limit, filter=filter, output_fields=["id"])
+        return [(hit["id"], float(hit["distance"])) for hit in hits[0]]
+
+    def _ask(self, method: str, name: str, **arguments: Any) -> Any:
+        """One call of the client, repeated once where the collection had to be loaded first."""
+        if self._closed:
+            raise StoreError(f"the store on {self.address} is closed: open it again")
+        if os.getpid() != self._process:
+            raise StoreError(self._forked())
+        call = getattr(self._client, method)
+        with reported(self.address, f"{method} of {name}"):
+            try:
+                return call(name, timeout=self._timeout, **arguments)
+            except MilvusException as error:
+                if error.code != _NOT_LOADED:
+                    raise
+                # Released, and it stays so for ever unless someone loads it.
+                self._client.load_collection(name, timeout=self._timeout)
+                return call(name, timeout=self._timeout, **arguments)
+
+    def _forked(self) -> str:
+        return (
+            f"{self.address} was opened before this process was forked, and does not work in the child: "
+            "open it after the fork, or start processes by 'spawn'"
+        )
+
+
+def _id_in(ids: Sequence[str]) -> str:
+    return f"id in [{', '.join(map(literal, ids))}]"
+
+
+def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (ids[start : start + _IDS_A_CALL] for start in range(0, len(ids), _IDS_A_CALL))

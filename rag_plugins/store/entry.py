@@ -1,0 +1,108 @@
+"""Rows made ready for the engine: checked, in its types, and what is too long for a field put aside."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rag_plugins.errors import BadPassage
+from rag_plugins.store.codec import TEXTS, encode, storable
+from rag_plugins.store.schema import MAX_TEXT, Row, VectorField, checked_id, row_vector, stored_metadata
+from rag_plugins.types import JsonValue, Passage
+
+__all__ = ["Entry", "batches", "spilled_keys", "with_spilled"]
+
+_BATCH_BYTES = 8_000_000
+"""A server takes 64 MB in one message."""
+
+_BATCH_ROWS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The engine's fields of a row, texts too long for them by key, its tokens, and about how large it is."""
+
+    id: str
+    fields: dict[str, Any]
+    spilled: dict[str, JsonValue]
+    tokens: bytes | None
+    size: int
+
+    @classmethod
+    def of(cls, row: Row, fields: Sequence[VectorField], tenant: str) -> Entry:
+        """Raises `BadPassage` for what cannot be stored."""
+        passage = row.passage
+        id = checked_id(passage)
+        texts, spilled = _spill(id, _texts(passage))
+        scalars: dict[str, Any] = {
+            "id": id,
+            "tenant": tenant,
+            "doc_id": _name("doc_id", passage.doc_id),
+            "caller_id": None if passage.caller_id is None else _name("caller_id", passage.caller_id),
+            "metadata": stored_metadata(passage),
+            **texts,
+        }
+        vectors = {field.name: row_vector(field, row) for field in fields}
+        size = len(str(scalars)) + sum(12 * len(vector) for vector in vectors.values())
+        return cls(id, scalars | vectors, spilled, row.tokens, size)
+
+
+def batches(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """Few enough rows and bytes for one message."""
+    batch: list[Entry] = []
+    size = 0
+    for entry in entries:
+        if batch and (size + entry.size > _BATCH_BYTES or len(batch) == _BATCH_ROWS):
+            yield batch
+            batch, size = [], 0
+        batch.append(entry)
+        size += entry.size
+    if batch:
+        yield batch
+
+
+def spilled_keys(spilled: str) -> dict[str, str]:
+    """{field: key} of the texts that a row keeps elsewhere."""
+    return json.loads(spilled) if spilled else {}
+
+
+def with_spilled(row: Mapping[str, Any], texts: Mapping[str, JsonValue]) -> dict[str, Any]:
+    """The row with its long texts in place, as far as they are there."""
+    kept = {field: texts[key] for field, key in spilled_keys(row["spilled"]).items() if key in texts}
+    missing = spilled_keys(row["spilled"]).keys() - kept.keys()
+    # None makes decoding fail loudly; an empty text would be silent loss.
+    return {**row, **kept, **dict.fromkeys(missing)}
+
+
+def _texts(passage: Passage) -> dict[str, str]:
+    try:
+        return encode(passage)
+    except (ValueError, OverflowError, TypeError) as error:
+        raise BadPassage(f"passage {passage.id} of {passage.doc_id!r}: {error}") from error
+
+
+def _spill(id: str, texts: Mapping[str, str]) -> tuple[dict[str, str], dict[str, JsonValue]]:
+    """Texts that fit, and by key those that do not."""
+    long = {name: text for name, text in texts.items() if len(text.encode()) > MAX_TEXT}
+    # The digest keeps the texts of an old row and of the new one apart until the row itself changes.
+    keys = {name: f"text/{id}/{name}/{_digest(text)}" for name, text in long.items()}
+    short = {name: "" if name in long else texts[name] for name in TEXTS}
+    return short | {"spilled": json.dumps(keys) if keys else ""}, {
+        keys[name]: text for name, text in long.items()
+    }
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _name(field: str, value: str) -> str:
+    text = storable(value)
+    if len(text.encode()) > MAX_TEXT:
+        raise BadPassage(
+            f"{field} {text[:80]!r}… takes {len(text.encode())} bytes, at most {MAX_TEXT} are possible"
+        )
+    return text

@@ -1,0 +1,228 @@
+"""Passages with their vectors in Milvus: the same code for a file (`handbook.db`) and a server (`http://…`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rag_plugins.config import StoreConfig
+from rag_plugins.errors import BadInput, BadPassage
+from rag_plugins.filters import Filter, literal, to_milvus
+from rag_plugins.store import schema
+from rag_plugins.store.assets import AssetStore, user_data
+from rag_plugins.store.codec import TEXTS, decode
+from rag_plugins.store.engine import Engine
+from rag_plugins.store.entry import Entry, batches, spilled_keys, with_spilled
+from rag_plugins.store.header import Header, claim
+from rag_plugins.store.schema import MAX_HITS, Row, VectorField
+from rag_plugins.store.state import State
+from rag_plugins.store.tokens import FileTokens, ServerTokens, TokenStore
+from rag_plugins.types import JsonValue, Passage
+from rag_plugins.vectors import FloatArray, SparseVector
+
+__all__ = ["MilvusStore"]
+
+_BATCH = 512
+
+_PASSAGE = ("id", "tenant", "doc_id", "caller_id", "metadata", *TEXTS, "spilled")
+"""What is read of a row to make a passage."""
+
+_DEFAULTS = StoreConfig()
+
+
+class MilvusStore:
+    """One tenant's view of a collection. Safe to share between threads."""
+
+    def __init__(self, engine: Engine, header: Header, tenant: str, state: State, assets: AssetStore) -> None:
+        """Take what `open` has made."""
+        self.state = state
+        self.assets = assets
+        self._engine = engine
+        self._name = header.collection
+        self._fields = {field.name: field for field in header.fields}
+        self._tenant = schema.scope_of(tenant)
+        self._tokens = _token_store(engine, self._name, self._tenant) if header.keep_tokens else None
+
+    @classmethod
+    def open(
+        cls,
+        uri: str | Path,
+        *,
+        fields: Sequence[VectorField],
+        fingerprint: Mapping[str, JsonValue],
+        collection: str = "passages",
+        tenant: str = "",
+        config: StoreConfig = _DEFAULTS,
+        keep_tokens: bool = False,
+    ) -> MilvusStore:
+        """Open a collection, or create it. Raises `CollectionMismatch` where it was built otherwise.
+
+        Also `ConfigError`, `StoreLocked` (another process holds the file), `StoreUnavailable`, `StoreError`.
+        """
+        wanted = Header(schema.checked_name(collection), tuple(fields), dict(fingerprint), keep_tokens)
+        engine = Engine(uri, config)
+        try:
+            state = State(engine, f"{collection}_state")
+            header = claim(engine, state, wanted)
+            return cls(engine, header, tenant, state, _assets(engine, config))
+        except BaseException:
+            engine.close()
+            raise
+
+    def upsert(self, rows: Sequence[Row]) -> None:
+        """Insert rows, or replace those of the same id; searchable and safe from a crash on return.
+
+        Raises `BadPassage` before anything is written. Of one id given twice the last row counts.
+        """
+        unique = {row.passage.id: row for row in rows}
+        entries = [Entry.of(row, list(self._fields.values()), self._tenant) for row in unique.values()]
+        with self._engine.lock:
+            old = self._spilled(list(unique))
+            for batch in batches(entries):
+                self._write(batch, old)
+
+    def search(
+        self, field: str, vector: FloatArray | SparseVector, limit: int, filter: Filter | None = None
+    ) -> list[tuple[str, float]]:
+        """(id, inner product) of the nearest passages, higher is better, ties by id. Raises `BadInput`."""
+        if field not in self._fields:
+            raise BadInput(f"field {field!r}: the collection has {', '.join(self._fields)}")
+        if not 1 <= limit <= MAX_HITS:
+            raise BadInput(f"limit {limit}: expected 1 to {MAX_HITS}")
+        query = schema.query_vector(self._fields[field], vector)
+        if query is None:
+            return []
+        hits = self._engine.search(self._name, field, query, limit, self._scoped(filter))
+        # After a crash Lite may give a row twice for a while; the better score comes first.
+        unique = {id: score for id, score in reversed(hits)}
+        return sorted(unique.items(), key=lambda hit: (-hit[1], hit[0]))
+
+    def fetch(self, ids: Sequence[str]) -> dict[str, Passage]:
+        """Passages by id, in the order of `ids`; missing ones are left out."""
+        return self._passages(self._rows(ids, _PASSAGE), ids)
+
+    def fetch_tokens(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """Packed token vectors by id; missing ones are left out."""
+        return self._tokens.get(list(dict.fromkeys(ids))) if self._tokens else {}
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Delete passages; how many there were."""
+        with self._engine.lock:
+            rows = self._rows(ids, ("id", "tenant", "spilled"))
+            found = [row["id"] for row in rows]
+            if found:
+                self._engine.delete(self._name, found)
+                # Without it, what was deleted shows again for a moment while a later write is flushed.
+                self._engine.flush(self._name)
+                self.state.delete([key for row in rows for key in spilled_keys(row["spilled"]).values()])
+            if found and self._tokens:
+                self._tokens.delete(found)
+            return len(found)
+
+    def ids(self, filter: Filter | None = None) -> list[str]:
+        """Ids of the tenant's passages, ascending."""
+        return self._engine.ids(self._name, self._scoped(filter))
+
+    def count(self) -> int:
+        """How many passages the tenant has."""
+        mine = self._scoped(None)
+        # Lite counts all rows at once, but builds every row to count some of them.
+        foreign = self._engine.query(self._name, f"tenant != {literal(self._tenant)}", ["id"], limit=1)
+        return self._engine.count(self._name, mine if foreign else "")
+
+    def scan(self, batch: int = 512) -> Iterator[list[Passage]]:
+        """Every passage of the tenant there was at the start and still is, ascending by id."""
+        ids = self.ids()
+        for start in range(0, len(ids), batch):
+            yield list(self.fetch(ids[start : start + batch]).values())
+
+    def rewrite(
+        self, field: str, make: Callable[[Sequence[Passage]], Sequence[SparseVector | FloatArray]]
+    ) -> None:
+        """Give every row of the collection, all tenants', a new vector in one field."""
+        vector_field = self._fields[field]
+        ids = self._engine.ids(self._name, 'id != ""')
+        for start in range(0, len(ids), _BATCH):
+            batch = ids[start : start + _BATCH]
+            with self._engine.lock:
+                passages = list(self._passages(self._engine.get(self._name, batch, _PASSAGE), batch).values())
+                rows = [
+                    {"id": passage.id, field: schema.row_vector(vector_field, Row(passage, {field: vector}))}
+                    for passage, vector in zip(passages, make(passages), strict=True)
+                ]
+                self._engine.upsert(self._name, rows, partial=True)
+                self._engine.flush(self._name)
+
+    def close(self) -> None:
+        """Free the file for other processes, once no other store of this process uses it. Idempotent."""
+        if self._tokens:
+            self._tokens.close()
+        self._engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"MilvusStore({str(self._engine.address)!r}, collection={self._name!r})"
+
+    def _scoped(self, filter: Filter | None) -> str:
+        """The tenant outermost, whatever the filter says."""
+        mine = f"(tenant == {literal(self._tenant)})"
+        return mine if filter is None else f"({mine} and {to_milvus(filter)})"
+
+    def _rows(self, ids: Sequence[str], fields: Sequence[str]) -> list[dict[str, Any]]:
+        """The tenant's rows by id. Compared here: in the expression it would cost Lite the fast path."""
+        rows = self._engine.get(self._name, list(dict.fromkeys(ids)), fields)
+        return [row for row in rows if row["tenant"] == self._tenant]
+
+    def _passages(self, rows: Sequence[dict[str, Any]], order: Sequence[str]) -> dict[str, Passage]:
+        keys = [key for row in rows for key in spilled_keys(row["spilled"]).values()]
+        texts = self.state.get_all(keys) if keys else {}
+        whole = {row["id"]: with_spilled(row, texts) for row in rows}
+        return {id: decode(whole[id]) for id in order if id in whole}
+
+    def _spilled(self, ids: Sequence[str]) -> dict[str, str]:
+        """What stored rows of these ids keep elsewhere. Raises `BadPassage` for an id of another tenant."""
+        rows = self._engine.get(self._name, ids, ("id", "tenant", "spilled"))
+        for row in rows:
+            if row["tenant"] != self._tenant:
+                raise BadPassage(f"passage id {row['id']} belongs to another tenant: see passage_id()")
+        return {row["id"]: row["spilled"] for row in rows}
+
+    def _write(self, entries: Sequence[Entry], old: Mapping[str, str]) -> None:
+        """Before the rows what they refer to, after them what no row refers to any more."""
+        spilled = {key: text for entry in entries for key, text in entry.spilled.items()}
+        before = [spilled_keys(old.get(entry.id, "")).values() for entry in entries]
+        stale = {key for keys in before for key in keys}.difference(spilled)
+        if spilled:
+            self.state.put(spilled)
+        if self._tokens:
+            # No tokens are better than those of another text, if a crash comes between.
+            self._tokens.delete([entry.id for entry in entries if entry.id in old])
+        self._engine.upsert(self._name, [entry.fields for entry in entries])
+        self._engine.flush(self._name)
+        if self._tokens:
+            self._tokens.put({entry.id: entry.tokens for entry in entries if entry.tokens is not None})
+        if stale:
+            self.state.delete(sorted(stale))
+
+
+def _assets(engine: Engine, config: StoreConfig) -> AssetStore:
+    path = engine.address.path
+    return AssetStore(
+        config.assets or (path.with_name(path.name + ".assets") if path else user_data() / "assets")
+    )
+
+
+def _token_store(engine: Engine, collection: str, tenant: str) -> TokenStore:
+    path = engine.address.path
+    if path is None:
+        return ServerTokens(State(engine, f"{collection}_tokens"), tenant)
+    return FileTokens(path.with_name(path.name + ".tokens"), f"{collection}/{tenant}")

@@ -1,0 +1,85 @@
+"""What Milvus' clients raise and log, as one error of ours that says what to do."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import grpc
+from pymilvus import MilvusException
+
+from rag_plugins.errors import StoreError, StoreLocked, StoreUnavailable
+from rag_plugins.store.address import Address
+
+__all__ = ["reported"]
+
+_UNAVAILABLE = (
+    "Fail connecting",
+    "Retry timeout",
+    "Retry run out",
+    "DEADLINE_EXCEEDED",
+    "StatusCode.UNAVAILABLE",
+)
+"""How pymilvus and gRPC say that nobody answered; there is no one type or code for it."""
+
+_LOGGERS = (
+    "milvus_lite.server_manager",
+    "pymilvus.client.connection_manager",
+    "pymilvus.client.grpc_handler",
+    "pymilvus.client.iterator.query_iterator",
+    "pymilvus.decorators",
+    "pymilvus.orm.connections",
+    "pymilvus.orm.iterator",
+)
+
+_causes: ContextVar[list[BaseException] | None] = ContextVar("causes", default=None)
+
+
+def _quiet(record: logging.LogRecord) -> bool:
+    """Within `reported`, take in what the clients log about errors that they also raise."""
+    causes = _causes.get()
+    if causes is None:
+        return True
+    if record.exc_info and record.exc_info[1] is not None:
+        causes.append(record.exc_info[1])
+    return False
+
+
+for _name in _LOGGERS:
+    logging.getLogger(_name).addFilter(_quiet)
+
+
+@contextmanager
+def reported(address: Address, doing: str) -> Generator[None]:
+    """Raise `StoreError` or a kind of it instead of what the clients raise, and print no tracebacks."""
+    causes: list[BaseException] = []
+    before = _causes.set(causes)
+    try:
+        yield
+    except (MilvusException, grpc.RpcError, OSError) as error:
+        raise _translated(address, doing, error, causes) from error
+    finally:
+        _causes.reset(before)
+
+
+def _translated(
+    address: Address, doing: str, error: BaseException, causes: Sequence[BaseException]
+) -> StoreError:
+    # Lite says "Open local milvus failed", and why only in its log.
+    if any(type(cause).__name__ == "DataDirLockedError" for cause in causes):
+        return StoreLocked(
+            f"{address} is in use by another process, which holds {address.path}/LOCK: close it there, or "
+            "let several processes share a server: milvus-lite server --data-dir DIR --host 127.0.0.1"
+        )
+    text = _text(error)
+    if any(sign in text for sign in _UNAVAILABLE):
+        return StoreUnavailable(f"{doing}: no answer from {address}: is the server running? ({text})")
+    return StoreError(f"{doing} on {address}: {'; '.join([text, *map(str, causes[:1])])}")
+
+
+def _text(error: BaseException) -> str:
+    if isinstance(error, grpc.RpcError) and isinstance(error, grpc.Call):
+        return f"{error.code()}: {error.details()}"
+    return str(error.message) if isinstance(error, MilvusException) else str(error)

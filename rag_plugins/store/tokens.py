@@ -1,0 +1,143 @@
+"""Packed token vectors by passage id, apart from the rows.
+
+Apart, because Milvus Lite holds every field of every row in memory: with 30 KB of tokens a row, 10,000
+rows took 860 MB more while they were written, and a segment's texts may not pass 2 GB. A file database
+keeps them in SQLite beside it, a server in a companion collection. They are derived data: whoever finds
+none computes them again.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import sqlite3
+import threading
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from rag_plugins.errors import StoreError
+from rag_plugins.store.state import State
+
+__all__ = ["FileTokens", "ServerTokens", "TokenStore"]
+
+_TABLE = "CREATE TABLE IF NOT EXISTS tokens (scope TEXT, id TEXT, data BLOB, PRIMARY KEY (scope, id))"
+_VARIABLES = 500  # SQLite's oldest limit is 999 a statement.
+
+
+class TokenStore(Protocol):
+    """Bytes by passage id, within one tenant of one collection."""
+
+    def get(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """What is there of these ids."""
+        ...
+
+    def put(self, tokens: Mapping[str, bytes]) -> None:
+        """Keep or replace."""
+        ...
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Remove; absent ids do not matter."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files."""
+        ...
+
+
+class FileTokens:
+    """Tokens in an SQLite file, made with the first call. Safe to share between threads."""
+
+    def __init__(self, path: Path, scope: str) -> None:
+        """`scope` names collection and tenant."""
+        self._path = path
+        self._scope = scope
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+
+    def get(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """What is there of these ids."""
+        found: dict[str, bytes] = {}
+        with self._transaction() as connection:
+            for batch in _batches(ids):
+                query = f"SELECT id, data FROM tokens WHERE scope = ? AND id IN ({_marks(batch)})"
+                found.update(connection.execute(query, (self._scope, *batch)).fetchall())
+        return found
+
+    def put(self, tokens: Mapping[str, bytes]) -> None:
+        """Keep or replace."""
+        rows = [(self._scope, id, data) for id, data in tokens.items()]
+        with self._transaction() as connection:
+            connection.executemany("INSERT OR REPLACE INTO tokens VALUES (?, ?, ?)", rows)
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Remove; absent ids do not matter."""
+        with self._transaction() as connection:
+            for batch in _batches(ids):
+                query = f"DELETE FROM tokens WHERE scope = ? AND id IN ({_marks(batch)})"
+                connection.execute(query, (self._scope, *batch))
+
+    def close(self) -> None:
+        """Close the file; a later call opens it again."""
+        with self._lock:
+            if self._connection:
+                self._connection.close()
+                self._connection = None
+
+    @contextmanager
+    def _transaction(self) -> Generator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                self._connection = self._connection or _connect(self._path)
+                with self._connection as connection:
+                    yield connection
+            except sqlite3.Error as error:
+                raise StoreError(
+                    f"{self._path}: {error}; it may be deleted, tokens are made again"
+                ) from error
+
+
+class ServerTokens:
+    """Tokens in a companion collection, where every client of the server finds them."""
+
+    def __init__(self, texts: State, scope: str) -> None:
+        """`scope` names the tenant."""
+        self._texts = texts
+        self._scope = hashlib.sha256(scope.encode()).hexdigest()[:32]
+
+    def get(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """What is there of these ids."""
+        found = self._texts.get_all([self._key(id) for id in ids])
+        return {key.rpartition("/")[2]: base64.b64decode(str(text)) for key, text in found.items()}
+
+    def put(self, tokens: Mapping[str, bytes]) -> None:
+        """Keep or replace."""
+        self._texts.put({self._key(id): base64.b64encode(data).decode() for id, data in tokens.items()})
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Remove; absent ids do not matter."""
+        self._texts.delete([self._key(id) for id in ids])
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+    def _key(self, id: str) -> str:
+        return f"{self._scope}/{id}"
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, check_same_thread=False)
+    # A log beside the file: readers see whole transactions, and a crash of the process loses none.
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute(_TABLE)
+    return connection
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (ids[start : start + _VARIABLES] for start in range(0, len(ids), _VARIABLES))

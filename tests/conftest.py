@@ -1,0 +1,87 @@
+"""Milvus for tests: `milvus_uri` is a Lite file or a server in turn, `collection` a name of its own."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+
+class MilvusServer:
+    """`milvus-lite server` on loopback: the network path, without containers."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.port = _free_port()
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self._process = None
+
+    def start(self) -> None:
+        command = [
+            Path(sys.executable).with_name("milvus-lite"),
+            "server",
+            "--data-dir",
+            self._folder / "data",
+        ]
+        with open(self._folder / "server.log", "ab") as log:
+            self._process = subprocess.Popen(
+                [*map(str, command), "--host", "127.0.0.1", "--port", str(self.port)], stdout=log, stderr=log
+            )
+        self._wait()
+
+    def signal(self, number: int) -> None:
+        os.kill(self._process.pid, number)
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def _wait(self) -> None:
+        end = time.monotonic() + 60
+        while time.monotonic() < end and self._process.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 0.5).close()
+                return
+            except OSError:
+                time.sleep(0.02)
+        raise RuntimeError((self._folder / "server.log").read_text())
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+@pytest.fixture
+def own_milvus_server(tmp_path_factory):
+    """A server that a test may stop, freeze and start again."""
+    server = MilvusServer(tmp_path_factory.mktemp("own-milvus"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def milvus_server(tmp_path_factory):
+    """The URI of a server that all tests share."""
+    server = MilvusServer(tmp_path_factory.mktemp("milvus"))
+    server.start()
+    yield server.uri
+    server.stop()
+
+
+@pytest.fixture(params=["file", "server"])
+def milvus_uri(request, tmp_path):
+    """Each test that asks for it runs on a Lite file and on a server."""
+    return str(tmp_path / "test.db") if request.param == "file" else request.getfixturevalue("milvus_server")
+
+
+@pytest.fixture
+def collection():
+    """A name that no other test uses."""
+    return f"test_{uuid.uuid4().hex}"
