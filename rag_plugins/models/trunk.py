@@ -1,0 +1,143 @@
+"""A sentence-transformers model made safe to share: one forward pass to sentence and token vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from rag_plugins.errors import ConfigError, require
+from rag_plugins.models.backend import quiet
+from rag_plugins.models.batching import token_batches
+from rag_plugins.models.presets import Pooling
+from rag_plugins.vectors import Matrix, normalise
+
+__all__ = ["Trunk"]
+
+_BUDGET = 2048
+"""Tokens a batch, padding included: measured as the fastest for small models on a CPU."""
+
+
+class Trunk:
+    """A bi-encoder loaded from a folder. May be used by several threads at once."""
+
+    def __init__(self, transformer: Any) -> None:
+        """Take a `SentenceTransformer`."""
+        self._transformer = transformer
+        self._tokenizing = Lock()  # Tokenizers written in Rust fail when two threads use one.
+        self._prompt_lengths: dict[str, int] = {}
+
+    @classmethod
+    def load(cls, path: Path, pooling: Pooling | None, max_length: int | None, device: str | None) -> Trunk:
+        """Load; a pooling that is given goes before the folder's own modules. Raises `ConfigError`."""
+        with quiet():
+            transformer = _with_pooling(path, pooling, device) if pooling else _as_saved(path, device)
+        if max_length is not None:
+            most = getattr(transformer[0].config, "max_position_embeddings", max_length)
+            if max_length > most:
+                raise ConfigError(f"max_length is {max_length}, but the model reads at most {most} tokens")
+            transformer.max_seq_length = max_length
+        return cls(transformer.eval())
+
+    @property
+    def dim(self) -> int:
+        """Width of its vectors."""
+        return int(self._transformer.get_embedding_dimension())
+
+    @property
+    def max_length(self) -> int:
+        """How many tokens of a text it reads."""
+        return int(self._transformer.max_seq_length)
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """Prompts that it was saved with, by name."""
+        return self._transformer.prompts
+
+    def encode(self, texts: Sequence[str], prompt: str, *, tokens: bool) -> tuple[Matrix, list[Matrix]]:
+        """Unit sentence vectors, and where wanted, unit token vectors of each text's own tokens."""
+        dense = np.zeros((len(texts), self.dim), np.float32)
+        matrices = [np.zeros((0, self.dim), np.float32)] * len(texts)
+        for batch in token_batches(self._lengths(texts, prompt), _BUDGET):
+            out = self._forward([texts[n] for n in batch], prompt)
+            dense[batch] = _numpy(out["sentence_embedding"])
+            if tokens:
+                rows = zip(_numpy(out["token_embeddings"]), out["input_ids"].tolist(), strict=True)
+                for n, (matrix, ids) in zip(batch, rows, strict=True):
+                    matrices[n] = normalise(matrix[self._own(ids, prompt)])
+        return normalise(dense), matrices
+
+    def spans(self, text: str, prompt: str) -> list[tuple[int, int]]:
+        """Start and end in `text` of each token that `encode` gives a vector for."""
+        encoded = self._tokenize([prompt + text], return_offsets_mapping=True)
+        offsets: list[tuple[int, int]] = encoded["offset_mapping"][0]
+        own = self._own(encoded["input_ids"][0], prompt)
+        shift = len(prompt)
+        # A token may begin in the prompt's last space.
+        return [(max(offsets[n][0] - shift, 0), max(offsets[n][1] - shift, 0)) for n in np.flatnonzero(own)]
+
+    def _tokenize(self, texts: list[str], **options: Any) -> Mapping[str, Any]:
+        with self._tokenizing:
+            return self._transformer.tokenizer(texts, truncation=True, max_length=self.max_length, **options)
+
+    def _lengths(self, texts: Sequence[str], prompt: str) -> list[int]:
+        if len(texts) < 2:  # A query: no batches to make, so no need to know.
+            return [0] * len(texts)
+        return [len(ids) for ids in self._tokenize([prompt + text for text in texts])["input_ids"]]
+
+    def _forward(self, texts: list[str], prompt: str) -> Mapping[str, Any]:
+        import torch
+
+        with self._tokenizing:
+            features = self._transformer.preprocess(texts, prompt=prompt)
+        device = self._transformer.device
+        with torch.inference_mode():
+            return self._transformer(
+                {
+                    name: value.to(device) if torch.is_tensor(value) else value
+                    for name, value in features.items()
+                }
+            )
+
+    def _own(self, ids: Sequence[int], prompt: str) -> list[bool]:
+        """Which tokens are the text's: not padding, not special, not the prompt's."""
+        left = self._prompt_length(prompt)
+        own: list[bool] = []
+        for id in ids:
+            plain = id not in self._special
+            own.append(plain and left <= 0)
+            left -= plain
+        return own
+
+    @cached_property
+    def _special(self) -> frozenset[int]:
+        return frozenset(self._transformer.tokenizer.all_special_ids)
+
+    def _prompt_length(self, prompt: str) -> int:
+        if prompt not in self._prompt_lengths:
+            # Some tokenizers make a token of trailing space, which in a whole text belongs to the next word.
+            ids = self._tokenize([prompt.rstrip()], add_special_tokens=False)["input_ids"][0]
+            self._prompt_lengths[prompt] = len(ids)
+        return self._prompt_lengths[prompt]
+
+
+def _as_saved(path: Path, device: str | None) -> Any:
+    library: Any = require("sentence_transformers", extra="models")
+    options = {"use_safetensors": True}
+    return library.SentenceTransformer(str(path), device=device, local_files_only=True, model_kwargs=options)
+
+
+def _with_pooling(path: Path, pooling: Pooling, device: str | None) -> Any:
+    library: Any = require("sentence_transformers", extra="models")
+    modules: Any = require("sentence_transformers.sentence_transformer.modules", extra="models")
+    transformer = modules.Transformer(str(path), model_kwargs={"use_safetensors": True})
+    pool = modules.Pooling(transformer.get_embedding_dimension(), pooling)
+    return library.SentenceTransformer(modules=[transformer, pool], device=device)
+
+
+def _numpy(tensor: Any) -> Matrix:
+    return tensor.float().cpu().numpy()
