@@ -11,7 +11,7 @@ from rag_plugins.models.protocols import Candidate, Encoder, Encoding, Leg, Repr
 from rag_plugins.search.fusion import Fused, fuse, minmax, shares
 from rag_plugins.search.outcome import Outcome, Reranked
 from rag_plugins.store.milvus import MilvusStore
-from rag_plugins.store.schema import MAX_LIMIT
+from rag_plugins.store.schema import MAX_HITS
 from rag_plugins.text import clean
 from rag_plugins.types import Hit
 from rag_plugins.vectors import FloatArray, SparseVector
@@ -62,9 +62,9 @@ class HybridRetriever:
         outcome = Outcome(self._fusion.method, self._reranker.name if self._reranker else None)
         query = clean(query).strip()
         chosen = self._chosen(legs)
-        if not 1 <= k <= MAX_LIMIT:
-            raise BadInput(f"k is {k}: expected 1 to {MAX_LIMIT}")
-        depth = depth or self._fusion.depth or min(max(4 * k, 100), MAX_LIMIT)
+        if not 1 <= k <= MAX_HITS:
+            raise BadInput(f"k is {k}: expected 1 to {MAX_HITS}")
+        depth = depth or self._fusion.depth or min(max(4 * k, 100), MAX_HITS)
         if query:
             self._search_legs(query, chosen, depth, filter, outcome)
             self._fuse(chosen, outcome)

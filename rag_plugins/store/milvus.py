@@ -141,13 +141,12 @@ class MilvusStore:
     def rewrite(
         self, field: str, make: Callable[[Sequence[Passage]], Sequence[SparseVector | FloatArray]]
     ) -> None:
-        """Give every row of the collection, all tenants', a new vector in one field."""
+        """Give every passage of the tenant a new vector in one field."""
         vector_field = self._fields[field]
-        ids = self._engine.ids(self._name, 'id != ""')
+        ids = self.ids()
         for start in range(0, len(ids), _BATCH):
-            batch = ids[start : start + _BATCH]
             with self._engine.lock:
-                passages = list(self._passages(self._engine.get(self._name, batch, _PASSAGE), batch).values())
+                passages = list(self.fetch(ids[start : start + _BATCH]).values())
                 rows = [
                     {"id": passage.id, field: schema.row_vector(vector_field, Row(passage, {field: vector}))}
                     for passage, vector in zip(passages, make(passages), strict=True)

@@ -1,0 +1,107 @@
+import json
+import math
+
+import pytest
+
+from rag_plugins.config import Config
+from rag_plugins.errors import BadDocument, BadInput
+from rag_plugins.evaluation import evaluate_folder, measure
+from rag_plugins.evaluation.beir import read_folder
+
+CORPUS = {
+    "pump": ("Pump", "The coolant pump is bolted to the frame."),
+    "filter": ("Filter", "Change the dust filter every 500 hours."),
+    "fuse": ("", "A blown fuse stops the display."),
+}
+QUERIES = {"q1": "dust filter hours", "q2": "blown fuse", "q3": "no relevant document"}
+QRELS = "query-id\tcorpus-id\tscore\nq1\tfilter\t1\nq2\tfuse\t1\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "corpus.jsonl").write_text(
+        "".join(json.dumps({"_id": i, "title": t, "text": x}) + "\n" for i, (t, x) in CORPUS.items())
+    )
+    (tmp_path / "queries.jsonl").write_text(
+        "".join(json.dumps({"_id": i, "text": x}) + "\n" for i, x in QUERIES.items())
+    )
+    (tmp_path / "qrels.tsv").write_text(QRELS)
+    return tmp_path
+
+
+def test_reading_joins_title_and_text_and_keeps_judged_queries(folder):
+    tests = read_folder(folder)
+    assert tests.corpus["pump"] == "Pump\nThe coolant pump is bolted to the frame."
+    assert tests.corpus["fuse"] == "A blown fuse stops the display."
+    assert tests.qrels == {"q1": {"filter": 1}, "q2": {"fuse": 1}}
+    assert set(tests.sample(None).queries) == {"q1", "q2"}
+    assert len(tests.sample(1).queries) == 1 and tests.sample(1) == tests.sample(1)
+
+
+def test_qrels_without_a_head_line(folder):
+    (folder / "qrels.tsv").write_text("q1\tfilter\t2\n")
+    assert read_folder(folder).qrels == {"q1": {"filter": 2}}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("corpus.jsonl", "{", r"corpus\.jsonl: line 1 is not JSON"),
+        ("corpus.jsonl", '{"_id": "a"}', "line 1 lacks text"),
+        ("queries.jsonl", "[1]", "line 1 lacks _id, text"),
+        ("qrels.tsv", "q1 filter 1", "by tabs"),
+        ("qrels.tsv", "q1\tfilter\tyes", "whole score"),
+    ],
+)
+def test_a_broken_folder_says_where(folder, name, content, message):
+    (folder / name).write_text(content)
+    with pytest.raises(BadDocument, match=message):
+        read_folder(folder)
+
+
+def test_an_absent_folder_is_a_bad_document(tmp_path):
+    with pytest.raises(BadDocument, match=r"corpus\.jsonl"):
+        read_folder(tmp_path / "absent")
+
+
+def test_measures_equal_their_definitions():
+    qrels = {"q1": {"a": 1}, "q2": {"b": 1}, "q3": {"c": 1}}
+    run = {"q1": {"a": 3.0, "x": 2.0}, "q2": {"x": 3.0, "y": 2.0, "b": 1.0}}
+    measured = measure(run, qrels)
+    assert measured["nDCG@10"] == pytest.approx((1 + 1 / math.log2(4) + 0) / 3)
+    assert measured["MRR@10"] == pytest.approx((1 + 1 / 3 + 0) / 3)
+    assert measured["Recall@10"] == measured["Recall@100"] == pytest.approx(2 / 3)
+
+
+def test_every_stage_is_measured(folder):
+    result = evaluate_folder(folder, Config.preset("lexical"))
+    assert result.legs == {"bm25": result.fused}
+    assert result.fused["nDCG@10"] == 1.0 and result.reranked is None
+    assert (result.queries, result.passages) == (2, 3)
+    assert set(result.ms_per_query) >= {"encode", "bm25", "fusion", "total"}
+    flat = json.loads(json.dumps(result.to_json()))
+    assert flat["legs"]["bm25"]["MRR@10"] == 1.0 and flat["reranked"] is None
+
+
+def test_the_local_preset_measures_both_legs_and_the_reranker(folder):
+    result = evaluate_folder(folder, Config.preset("local"), queries=1)
+    assert set(result.legs) == {"dense", "bm25"} and result.queries == 1
+    assert result.reranked is not None and result.reranked["nDCG@10"] == 1.0
+    assert {"fetch", "rerank"} <= set(result.ms_per_query)
+
+
+def test_chunked_lines_count_once_with_their_best_passage(folder):
+    filler = "Nothing of note happens in this sentence. " * 30
+    (folder / "corpus.jsonl").write_text(
+        json.dumps({"_id": "filter", "text": filler + "Change the dust filter every 500 hours. " + filler})
+        + "\n"
+        + json.dumps({"_id": "fuse", "text": "A blown fuse stops the display."})
+    )
+    result = evaluate_folder(folder, Config.preset("lexical"), chunked=True)
+    assert result.passages > 2 and result.fused["nDCG@10"] == 1.0
+
+
+def test_a_set_without_judged_queries_is_refused(folder):
+    (folder / "qrels.tsv").write_text("")
+    with pytest.raises(BadInput, match="no query has a relevant document"):
+        evaluate_folder(folder, Config.preset("lexical"))
