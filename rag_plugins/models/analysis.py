@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 from rag_plugins.errors import require
 
-__all__ = ["Cjk", "bigrams", "terms"]
+__all__ = ["Cjk", "bigrams", "terms", "word_spans"]
 
 Cjk: TypeAlias = Literal["bigrams", "jieba"]
 """How runs of Chinese, Japanese and Korean are cut into terms; jieba cuts the Han runs alone."""
@@ -32,6 +32,11 @@ def terms(text: str, cjk: Cjk = "bigrams") -> list[str]:
     # Case folding can undo a composition, so normalisation comes last as well as first.
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return list(_cut(_word().finditer(folded.translate(_APOSTROPHES)), cjk))
+
+
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Start and end of the words and CJK runs of a text as it stands."""
+    return [match.span() for match in _word().finditer(text.translate(_APOSTROPHES))]
 
 
 def bigrams(run: str) -> list[str]:

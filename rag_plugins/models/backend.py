@@ -11,9 +11,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar, cast
 
-from rag_plugins.errors import ModelNotFound, require
+from rag_plugins.errors import ConfigError, ModelNotFound, require
 
-__all__ = ["Weights", "digest", "find_weights", "quiet", "shared"]
+__all__ = ["Weights", "digest", "find_weights", "limit_length", "quiet", "shared"]
 
 T = TypeVar("T")
 
@@ -138,3 +138,19 @@ def quiet() -> Generator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
+
+
+def limit_length(model: Any, max_length: int | None) -> None:
+    """Set how many tokens a sentence-transformers model reads, by default as many as it says it can.
+
+    Raises `ConfigError` where it cannot read that many.
+    """
+    most: int = getattr(model[0].config, "max_position_embeddings", None) or _MOST_TOKENS
+    if max_length is not None and max_length > most:
+        raise ConfigError(f"max_length is {max_length}, but the model reads at most {most} tokens")
+    # Tokenizers without a limit of their own give an astronomic one.
+    model.max_seq_length = max_length or min(model.max_seq_length or most, most)
+
+
+_MOST_TOKENS = 8192
+"""For models with relative positions, which have no limit but memory."""

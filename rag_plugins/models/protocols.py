@@ -71,10 +71,10 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What a reranker may read of a passage: its views, and its token vectors where a store keeps them."""
+    """What a reranker may read of a passage: its views, and its token vectors as `pack_tokens` made them."""
 
     views: tuple[View, ...]
-    tokens: Matrix | None = None
+    tokens: bytes | None = None
 
 
 class Reranker(Protocol):

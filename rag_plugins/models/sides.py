@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rag_plugins.errors import BadInput, SideError
+from rag_plugins.text import clean
 from rag_plugins.types import EmbedImage, EmbedText, View
 
 __all__ = ["query_texts", "view_texts"]
@@ -25,12 +26,12 @@ def view_texts(views: Sequence[View]) -> list[str]:
 def _query(query: object) -> str:
     if not isinstance(query, str):
         raise SideError(f"got {type(query).__name__} as a query, expected str: views are for documents")
-    return _clean(query)
+    return clean(query)
 
 
 def _view(view: object) -> str:
     if isinstance(view, EmbedText):
-        return _clean(view.text)
+        return clean(view.text)
     if isinstance(view, EmbedImage):
         raise BadInput("got EmbedImage, but this encoder reads text: give it embed_text(passage.views)")
     raise SideError(f"got {type(view).__name__} as a document's view, expected EmbedText(…)")
@@ -39,8 +40,3 @@ def _view(view: object) -> str:
 def _refuse_lone_text(texts: object) -> None:
     if isinstance(texts, str | EmbedText | EmbedImage):
         raise SideError(f"got one {type(texts).__name__}, expected a list of them")
-
-
-def _clean(text: str) -> str:
-    # Tokenizers written in Rust refuse lone surrogates, and a batch must not stop for one.
-    return text.encode("utf-8", "replace").decode("utf-8")

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from rag_plugins.errors import ConfigError, require
-from rag_plugins.models.backend import quiet
+from rag_plugins.errors import require
+from rag_plugins.models.backend import limit_length, quiet
 from rag_plugins.models.batching import token_batches
 from rag_plugins.models.presets import Pooling
 from rag_plugins.vectors import Matrix, normalise
@@ -36,11 +36,7 @@ class Trunk:
         """Load; a pooling that is given goes before the folder's own modules. Raises `ConfigError`."""
         with quiet():
             transformer = _with_pooling(path, pooling, device) if pooling else _as_saved(path, device)
-        if max_length is not None:
-            most = getattr(transformer[0].config, "max_position_embeddings", max_length)
-            if max_length > most:
-                raise ConfigError(f"max_length is {max_length}, but the model reads at most {most} tokens")
-            transformer.max_seq_length = max_length
+        limit_length(transformer, max_length)
         return cls(transformer.eval())
 
     @property
