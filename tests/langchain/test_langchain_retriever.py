@@ -122,6 +122,7 @@ async def test_async_gives_the_same_with_callbacks(index):
     retriever = HybridRetriever(index)
 
     assert await retriever.ainvoke("tank", k=1) == retriever.invoke("tank", k=1)
+    assert ids(await retriever.ainvoke("tank", filter=where("year") == 2023, legs=["bm25"])) == ["tank"]
     await retriever.ainvoke("lamp", config={"callbacks": [recorder]})
     assert recorder.events[-1] == ("end", ["lamp"])
 

@@ -8,13 +8,17 @@ from rag_plugins import RagIndex
 from rag_plugins.langchain import HybridRetriever, MatryoshkaEmbeddings
 
 
+@pytest.fixture(scope="module")
+def tanks(tmp_path_factory):
+    with RagIndex.open(tmp_path_factory.mktemp("standard") / "tanks.db", preset="lexical") as index:
+        index.add([index.passage(f"Tank number {n} holds water.") for n in range(8)])
+        yield index
+
+
 class TestHybridRetrieverStandard(RetrieversIntegrationTests):
-    @pytest.fixture(autouse=True, scope="class")
-    def corpus(self, request, tmp_path_factory):
-        with RagIndex.open(tmp_path_factory.mktemp("standard") / "tanks.db", preset="lexical") as index:
-            index.add([index.passage(f"Tank number {n} holds water.") for n in range(8)])
-            request.cls.opened = index
-            yield
+    @pytest.fixture(autouse=True)
+    def _use(self, tanks):
+        self.tanks = tanks
 
     @property
     def retriever_constructor(self):
@@ -22,7 +26,7 @@ class TestHybridRetrieverStandard(RetrieversIntegrationTests):
 
     @property
     def retriever_constructor_params(self):
-        return {"index": self.opened}
+        return {"index": self.tanks}
 
     @property
     def retriever_query_example(self):
