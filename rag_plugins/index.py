@@ -239,4 +239,4 @@ def _reranker(config: Config, legs: Sequence[Leg]) -> Reranker | None:
     if encoder is None:
         raise ConfigError("late interaction needs a dense leg: it reads that model's token vectors")
     lexical = next((leg.encoder for leg in legs if isinstance(leg.encoder, Bm25Encoder)), None)
-    return LateInteractionReranker(encoder, idf=lexical.idf if lexical else None)
+    return LateInteractionReranker(encoder, lexical)
