@@ -27,7 +27,7 @@ SERIF = Style(
     "LiberationSerif-Regular.ttf", "LiberationSerif-Bold.ttf", size=11.5, header="Tornvik Pumpworks   AQ-310"
 )
 TYPEWRITER = Style(
-    "LiberationMono-Regular.ttf", "LiberationMono-Bold.ttf", size=11, leading=1.25, dpi=150, margin=0.85
+    "LiberationMono-Regular.ttf", "LiberationMono-Bold.ttf", size=11, leading=1.35, dpi=150, margin=0.85
 )
 FORM = Style(
     "LiberationSans-Regular.ttf",
@@ -63,7 +63,7 @@ def bulletin() -> bytes:
     page = _one_page("bulletin.md", TYPEWRITER)
     page = stamp(page, ("RECEIVED", "18 MAR 2019"), TYPEWRITER.font(1.3, bold=True), (860, 60))
     return as_jpeg(
-        degrade(page, Scan(seed=7, skew=0.8, blur=0.9, noise=9, shade=45, fade=0.1)), 150, quality=32
+        degrade(page, Scan(seed=7, skew=-0.5, blur=0.9, noise=9, shade=45, fade=0.1)), 150, quality=32
     )
 
 

@@ -32,7 +32,7 @@ def ingestion_facts(index: RagIndex, summary: IngestSummary) -> tuple[Fact, ...]
         Fact("Passages", str(index.count()), "searchable"),
         Fact(
             "Pages per second",
-            f"{summary.pages_per_second:.1f}",
+            f"{summary.pages_per_second:.2g}",
             f"{summary.seconds:.1f} s, from file to index",
         ),
         Fact("Unreadable", str(len(summary.bad)), "files or pages"),

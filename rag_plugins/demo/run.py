@@ -75,22 +75,16 @@ def _database(path: Path | None) -> Generator[Path]:
 
 def _questions(console: Console) -> tuple[Question, ...]:
     """The questions about pages that the installed Tesseract can read; the others are named."""
-    installed = _languages()
+    require("pytesseract", extra="ocr")
+    from rag_plugins.ingest.ocr import installed_languages
+
+    installed = installed_languages()
+    if "eng" not in installed:
+        raise MissingProgram("Tesseract has no data for eng: apt-get install tesseract-ocr-eng")
     for question in QUESTIONS:
         if question.language not in installed:
             console.print(f"Not asked, as Tesseract lacks {question.language}: {question.text}", markup=False)
     return tuple(question for question in QUESTIONS if question.language in installed)
-
-
-def _languages() -> Sequence[str]:
-    pytesseract = require("pytesseract", extra="ocr")
-    try:
-        installed: Sequence[str] = pytesseract.get_languages()
-    except pytesseract.TesseractNotFoundError as error:
-        raise MissingProgram("Tesseract is not installed: apt-get install tesseract-ocr") from error
-    if "eng" not in installed:
-        raise MissingProgram(f"Tesseract has {installed}, not eng: apt-get install tesseract-ocr-eng")
-    return installed
 
 
 def _ask(index: RagIndex, question: Question) -> Answer:

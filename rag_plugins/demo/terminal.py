@@ -17,7 +17,7 @@ def show_summary(console: Console, summary: IngestSummary) -> None:
     """How ingestion went, in a line, and a line for each thing that could not be read."""
     console.print(
         f"Read {summary.documents} documents, {summary.pages} pages ({summary.recognised} by OCR), "
-        f"{summary.passages} passages in {summary.seconds:.1f} s: {summary.pages_per_second:.1f} pages/s.",
+        f"{summary.passages} passages in {summary.seconds:.1f} s: {summary.pages_per_second:.2g} pages/s.",
         highlight=False,
     )
     for bad in summary.bad:
@@ -43,7 +43,7 @@ def show_answer(console: Console, number: int, view: AnswerView) -> None:
 
 def _passage(view: AnswerView) -> Text:
     text = Text()
-    for number, line in enumerate(view.lines):
+    for number, line in enumerate(line for line in view.lines if any(run.text for run in line)):
         text.append("\n" if number else "")
         for run in line:
             text.append(run.text, style="" if run.confidence is None else "underline yellow")

@@ -80,7 +80,6 @@ def look(question: str, hits: Sequence[Hit], image: bytes | None, remark: str = 
         return AnswerView(question, remark)
     best = hits[0].passage
     stages = _stage_names(hits)
-    view = embed_text(best.views)
     return AnswerView(
         question,
         remark,
@@ -89,11 +88,17 @@ def look(question: str, hits: Sequence[Hit], image: bytes | None, remark: str = 
         image=_data_uri(image) if image else "",
         boxes=best.provenance.boxes() if best.provenance else (),
         lines=tuple(lines(best)),
-        retrieval_text=view.text if view and view.text != best.llm_text else "",
+        retrieval_text=_other_side(best),
         stages=tuple(_stage_rows(hits, stages)),
         score=hits[0].score,
         hits=tuple(_hit_row(hit, stages) for hit in hits),
     )
+
+
+def _other_side(passage: Passage) -> str:
+    """What retrieval reads, where that differs by more than line ends from what the LLM reads."""
+    view = embed_text(passage.views)
+    return view.text if view and view.text.split() != passage.llm_text.split() else ""
 
 
 def where(passage: Passage) -> str:

@@ -47,6 +47,7 @@ def test_all_questions_are_asked(ran: Ran) -> None:
 def test_the_best_hit_is_on_the_page_that_answers(ran: Ran, number: int) -> None:
     question, answer = ran.result.questions[number], ran.result.answers[number]
     assert where(answer.hits[0].passage) == f"{question.source}, page {question.page}"
+    assert question.answer in " ".join(answer.hits[0].passage.llm_text.split())
     assert answer.image is not None and answer.hits[0].passage.provenance is not None
     assert answer.hits[0].passage.provenance.boxes()
 
