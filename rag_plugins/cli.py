@@ -125,8 +125,9 @@ def search(
 
     if "://" not in db and not Path(db).exists():
         raise typer.BadParameter(f"there is no {db}: make it with `rag-plugins ingest PATHS… --into {db}`")
-    with RagIndex.open(db, config=_config(preset, config), tenant=tenant) as index:
-        hits = index.search(question, k, filter=_filter(where), legs=leg)
+    settings, filter = _config(preset, config), _filter(where)
+    with RagIndex.open(db, config=settings, tenant=tenant) as index:
+        hits = index.search(question, k, filter=filter, legs=leg)
     show_hits(hits)
     if as_json:
         _print_json({"hits": [hit_json(hit) for hit in hits]})

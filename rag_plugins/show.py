@@ -46,8 +46,9 @@ def show_hits(hits: Sequence[Hit]) -> None:
     console = Console()
     for number, hit in enumerate(hits, 1):
         title = Text(f"{number}. {where(hit.passage)} · {origin(hit.passage)} · {hit.score:.3f}")
-        console.print(Panel(Text(hit.passage.llm_text), title=title, title_align="left"))
-        console.print(Text("  " + " · ".join(_stage(score) for score in hit.trace), style="dim"))
+        console.print(title, style="bold", soft_wrap=True)
+        console.print(Panel(Text(hit.passage.llm_text)))
+        console.print(Text(" · ".join(_stage(score) for score in hit.trace), style="dim"))
     if not hits:
         console.print("Nothing was found.")
 
