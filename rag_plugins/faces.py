@@ -121,7 +121,7 @@ def public_metadata(passage: Passage) -> dict[str, JsonValue]:
             "page": origin.page,
             "confidence": origin.confidence and round(origin.confidence, 4),
             "boxes": [
-                [round(side, 5) for side in (box.left, box.top, box.right, box.bottom)]
+                [round(side, 4) for side in (box.left, box.top, box.right, box.bottom)]
                 for box in origin.boxes()
             ],
         }

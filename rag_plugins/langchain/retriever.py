@@ -25,7 +25,7 @@ class HybridRetriever(BaseRetriever):
     `ainvoke` searches in a worker thread. The index stays the caller's, except after `from_documents`.
     """
 
-    index: SkipValidation[RagIndex]
+    index: RagIndex
     k: int = Field(default=5, ge=1)
     filter: SkipValidation[Filter | None] = None
     legs: Sequence[str] | None = None

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from llama_index.core.retrievers import BaseRetriever
-from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle
+from llama_index.core.schema import BaseNode, Document, NodeWithScore, QueryBundle
 from llama_index.core.settings import Settings
 
 from rag_plugins.filters import Filter
 from rag_plugins.index import RagIndex
-from rag_plugins.llama_index.convert import from_node, to_node
+from rag_plugins.llama_index.convert import VIEW_TEMPLATE, from_node, to_node
 
 __all__ = ["HybridRetriever"]
 
@@ -61,10 +61,14 @@ class HybridRetriever(BaseRetriever):
 
     @classmethod
     def from_documents(
-        cls, documents: Iterable[BaseNode], path: str | Path, preset: str = "local", **settings: Any
+        cls, documents: Iterable[Document], path: str | Path, preset: str = "local", **settings: Any
     ) -> Self:
-        """The same for Documents, which are nodes: whole, one passage each. Split long ones first."""
-        return cls.from_nodes(documents, path, preset, **settings)
+        """The same for Documents, split as `Settings.node_parser` says.
+
+        Parts are named after their Document, so that adding it again replaces them. Documents of
+        `OcrReader` are passages already and stay whole.
+        """
+        return cls.from_nodes(_split(documents), path, preset, **settings)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         hits = self.index.search(query_bundle.query_str, self.k, filter=self.filter, legs=self.legs)
@@ -83,3 +87,16 @@ class HybridRetriever(BaseRetriever):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _split(documents: Iterable[Document]) -> Iterator[BaseNode]:
+    parser = Settings.node_parser.model_copy(update={"id_func": _part_id})
+    for document in documents:
+        if document.text_template == VIEW_TEMPLATE:
+            yield document
+        else:
+            yield from parser.get_nodes_from_documents([document])
+
+
+def _part_id(number: int, document: BaseNode) -> str:
+    return f"{document.node_id}#{number}"

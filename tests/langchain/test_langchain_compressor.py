@@ -1,13 +1,13 @@
-import time
 from copy import deepcopy
 
 import pytest
+from faces_support import WordOverlap, tiny_cross_encoder, watched
 from langchain_core.documents import Document
-from rag_plugins.models.dense import DenseEncoder
-from rag_plugins.models.reranker import LateInteractionReranker
 
 from rag_plugins.config import DenseLeg
 from rag_plugins.langchain import CrossEncoderCompressor, HybridRetriever
+from rag_plugins.models.dense import DenseEncoder
+from rag_plugins.models.reranker import LateInteractionReranker
 
 FOREIGN = [
     Document(id="1", page_content="no match at all", metadata={"n": 1}),
@@ -17,9 +17,9 @@ FOREIGN = [
 ]
 
 
-def test_the_best_come_first_with_their_scores(word_overlap):
+def test_the_best_come_first_with_their_scores():
     before = deepcopy(FOREIGN)
-    best = CrossEncoderCompressor(word_overlap, top_n=3).compress_documents(FOREIGN, "red lamp tank")
+    best = CrossEncoderCompressor(WordOverlap(), top_n=3).compress_documents(FOREIGN, "red lamp tank")
 
     assert [(found.id, found.metadata["relevance_score"]) for found in best] == [
         ("2", 3.0),
@@ -31,21 +31,21 @@ def test_the_best_come_first_with_their_scores(word_overlap):
     assert before == FOREIGN
 
 
-def test_equal_scores_keep_their_order_and_none_is_no_error(word_overlap):
-    compressor = CrossEncoderCompressor(word_overlap, top_n=9)
+def test_equal_scores_keep_their_order_and_none_is_no_error():
+    compressor = CrossEncoderCompressor(WordOverlap(), top_n=9)
 
     assert [found.id for found in compressor.compress_documents(FOREIGN, "zeppelin")] == list("1234")
     assert compressor.compress_documents([], "zeppelin") == []
 
 
-def test_top_n_below_one_is_refused(word_overlap):
+def test_top_n_below_one_is_refused():
     with pytest.raises(ValueError, match="top_n"):
-        CrossEncoderCompressor(word_overlap, top_n=0)
+        CrossEncoderCompressor(WordOverlap(), top_n=0)
 
 
-def test_found_documents_are_read_by_their_view(index, word_overlap):
+def test_found_documents_are_read_by_their_view(index):
     found = HybridRetriever(index).invoke("lamp interval")
-    best = CrossEncoderCompressor(word_overlap, top_n=1).compress_documents(found, "maintenance interval")
+    best = CrossEncoderCompressor(WordOverlap(), top_n=1).compress_documents(found, "maintenance interval")
 
     assert [document.id for document in best] == ["filter"]
     assert (
@@ -53,16 +53,11 @@ def test_found_documents_are_read_by_their_view(index, word_overlap):
     )
 
 
-async def test_the_event_loop_runs_on_during_reranking(word_overlap, ticker):
-    class Slow:
-        name, reads_tokens = "slow", False
-
-        def score(self, query, candidates):
-            time.sleep(0.4)
-            return word_overlap.score(query, candidates)
-
-    work = CrossEncoderCompressor(Slow(), top_n=1).acompress_documents(FOREIGN, "red lamp tank")
-    best, stood_still = await ticker(work)
+async def test_the_event_loop_runs_on_during_reranking():
+    work = CrossEncoderCompressor(WordOverlap(seconds=0.4), top_n=1).acompress_documents(
+        FOREIGN, "red lamp tank"
+    )
+    best, stood_still = await watched(work)
 
     assert [found.id for found in best] == ["2"]
     assert stood_still < 0.2
@@ -78,3 +73,17 @@ def test_late_interaction_reranks_foreign_documents():
     [best] = compressor.compress_documents(documents, "where does the cat sleep?")
 
     assert best.page_content == "A kitten sleeps on the sofa."
+
+
+def test_a_model_by_name_is_a_cross_encoder(tmp_path):
+    from sentence_transformers import CrossEncoder
+
+    folder = tiny_cross_encoder(tmp_path, ["red", "lamp", "tank", "unrelated", "no", "match", "at", "all"])
+    best = CrossEncoderCompressor(folder, top_n=4).compress_documents(FOREIGN, "red lamp")
+    views = {"1": "no match at all", "2": "red lamp tank", "3": "red tank", "4": "red"}
+    scores = CrossEncoder(folder, device="cpu").predict([("red lamp", view) for view in views.values()])
+    expected = dict(zip(views, scores.tolist(), strict=True))
+
+    assert [found.id for found in best] == sorted(expected, key=lambda id: -expected[id])
+    for found in best:
+        assert found.metadata["relevance_score"] == pytest.approx(expected[found.id], abs=1e-5)

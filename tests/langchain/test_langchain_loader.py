@@ -1,9 +1,12 @@
 import logging
+from io import BytesIO
 
 import pytest
+from faces_support import watched
 from langchain_text_splitters import RecursiveCharacterTextSplitter
 from PIL import Image, ImageDraw, ImageFont
 
+from rag_plugins import RagIndex
 from rag_plugins.langchain import HybridRetriever, OcrLoader
 
 LINES = ["The pump P-204 must be oiled", "every three weeks with oil", "of the grade ISO 68."]
@@ -50,11 +53,11 @@ def test_a_bad_file_is_logged_and_listed_and_the_others_are_read(scan, tmp_path,
     assert len(loader.bad) == 2
 
 
-async def test_the_event_loop_runs_on_while_a_scan_is_read(scan, ticker):
+async def test_the_event_loop_runs_on_while_a_scan_is_read(scan):
     async def load():
         return [document async for document in OcrLoader(scan).alazy_load()]
 
-    documents, stood_still = await ticker(load())
+    documents, stood_still = await watched(load())
 
     assert len(documents) == 1
     assert stood_still < 0.3
@@ -74,3 +77,15 @@ def test_scans_are_split_stored_and_found_with_both_sides(scan, tmp_path):
         loaded[0].metadata["retrieval_text"]
     }
     assert {document.metadata["page"] for document in found} == {1}
+
+
+def test_what_an_index_read_itself_comes_back_with_its_place_and_page_image(scan, tmp_path):
+    with RagIndex.open(tmp_path / "i.db", preset="lexical") as index:
+        index.ingest([scan])
+        [found] = HybridRetriever(index).invoke("P-204")
+        image = index.assets.get(found.metadata["rag_plugins"]["page_image"])
+
+    [loaded] = OcrLoader(scan).load()
+    assert found.page_content == loaded.page_content
+    assert found.metadata | {"rag_plugins": None} == loaded.metadata | {"rag_plugins": None}
+    assert Image.open(BytesIO(image)).size[0] > 500

@@ -1,6 +1,7 @@
 import time
 
 import pytest
+from faces_support import watched
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.language_models import FakeListChatModel
@@ -127,7 +128,7 @@ async def test_async_gives_the_same_with_callbacks(index):
     assert recorder.events[-1] == ("end", ["lamp"])
 
 
-async def test_the_event_loop_runs_on_during_a_search(index, ticker, monkeypatch):
+async def test_the_event_loop_runs_on_during_a_search(index, monkeypatch):
     search = index.search
 
     def slow(*args, **kwargs):
@@ -135,7 +136,7 @@ async def test_the_event_loop_runs_on_during_a_search(index, ticker, monkeypatch
         return search(*args, **kwargs)
 
     monkeypatch.setattr(index, "search", slow)
-    found, stood_still = await ticker(HybridRetriever(index).ainvoke("lamp"))
+    found, stood_still = await watched(HybridRetriever(index).ainvoke("lamp"))
 
     assert ids(found) == ["lamp"]
     assert stood_still < 0.2

@@ -2,6 +2,8 @@ import datetime
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from llama_index.core.schema import (
     Document,
     MetadataMode,
@@ -196,3 +198,32 @@ def test_keys_that_an_extractor_adds_to_a_readers_document_leave_it_its_text(ind
 
     assert passage.llm_text == "Handbook\n\ntext"
     assert passage.views == (EmbedText("view\nHandbook"),)
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30)
+KEYS = st.lists(st.sampled_from("abc"), unique=True)
+SCALARS = st.one_of(TEXTS, st.integers(-9, 9), st.booleans(), st.none(), st.dates())
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    node=st.builds(
+        TextNode,
+        text=TEXTS,
+        metadata=st.dictionaries(st.sampled_from(["a", "b", "retrieval_text"]), SCALARS),
+        excluded_embed_metadata_keys=KEYS,
+        excluded_llm_metadata_keys=KEYS,
+        text_template=st.sampled_from(["{metadata_str}\n{content}", "{content}", "{content}:{metadata_str}"]),
+        metadata_template=st.sampled_from(["{key}: {value}", "{value}"]),
+    )
+)
+def test_both_contents_of_any_node_come_back(index, node):
+    passage = from_node(node, index)
+
+    assert contents(to_node(Hit(passage, 1.0)).node) == contents(node)
+
+
+@settings(max_examples=200, deadline=None)
+@given(view=TEXTS, llm_text=TEXTS, metadata=st.dictionaries(st.sampled_from(["a", "retrieval_text"]), TEXTS))
+def test_the_contents_of_any_found_node_are_the_two_sides(view, llm_text, metadata):
+    assert contents(to_node(made(view, llm_text, metadata=metadata)).node) == (view, llm_text)

@@ -1,6 +1,7 @@
 import math
 
 import pytest
+from faces_support import watched
 from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
 from llama_index.core.schema import TextNode
 
@@ -19,11 +20,11 @@ def test_vectors_have_unit_length_and_single_equals_batch():
     assert isinstance(query[0], float)
 
 
-async def test_async_gives_the_same_and_lets_the_loop_run(ticker):
+async def test_async_gives_the_same_and_lets_the_loop_run():
     model = MatryoshkaEmbedding()
-    texts = ["a somewhat longer text about cats " * 20] * 32
+    texts = ["a somewhat longer text about cats " * 20] * 8
     expected = model.get_text_embedding_batch(texts)
-    vectors, stood_still = await ticker(model.aget_text_embedding_batch(texts))
+    vectors, stood_still = await watched(model.aget_text_embedding_batch(texts))
 
     assert vectors[0] == pytest.approx(expected[0], abs=1e-5)
     assert stood_still < 0.25

@@ -1,4 +1,5 @@
 import pytest
+from faces_support import WordOverlap, watched
 from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
 from llama_index.core.schema import MetadataMode, NodeWithScore, TextNode
 
@@ -14,9 +15,9 @@ def foreign():
     ]
 
 
-def test_the_best_come_first_and_keep_their_retrieval_score(word_overlap):
+def test_the_best_come_first_and_keep_their_retrieval_score():
     nodes = foreign()
-    best = CrossEncoderPostprocessor(word_overlap, top_n=2).postprocess_nodes(nodes, query_str="red lamp")
+    best = CrossEncoderPostprocessor(WordOverlap(), top_n=2).postprocess_nodes(nodes, query_str="red lamp")
 
     assert [(node.node_id, node.score) for node in best] == [("2", 2.0), ("3", 1.0)]
     assert [node.metadata["retrieval_score"] for node in best] == [0.8, None]
@@ -25,17 +26,17 @@ def test_the_best_come_first_and_keep_their_retrieval_score(word_overlap):
     assert nodes == foreign()
 
 
-def test_no_nodes_and_no_query(word_overlap):
-    postprocessor = CrossEncoderPostprocessor(word_overlap)
+def test_no_nodes_and_no_query():
+    postprocessor = CrossEncoderPostprocessor(WordOverlap())
 
     assert postprocessor.postprocess_nodes([], query_str="red") == []
     with pytest.raises(BadInput, match="got no query"):
         postprocessor.postprocess_nodes(foreign())
 
 
-def test_found_nodes_are_read_by_their_view(index, word_overlap):
+def test_found_nodes_are_read_by_their_view(index):
     found = HybridRetriever(index).retrieve("lamp interval")
-    [best] = CrossEncoderPostprocessor(word_overlap, top_n=1).postprocess_nodes(
+    [best] = CrossEncoderPostprocessor(WordOverlap(), top_n=1).postprocess_nodes(
         found, query_str="maintenance interval"
     )
 
@@ -43,20 +44,19 @@ def test_found_nodes_are_read_by_their_view(index, word_overlap):
     assert best.get_content(MetadataMode.LLM) == "Change the air filter every 6 months."
 
 
-async def test_the_event_loop_runs_on_during_reranking(word_overlap, ticker):
-    word_overlap.seconds = 0.4
-    work = CrossEncoderPostprocessor(word_overlap, top_n=1).apostprocess_nodes(
+async def test_the_event_loop_runs_on_during_reranking():
+    work = CrossEncoderPostprocessor(WordOverlap(seconds=0.4), top_n=1).apostprocess_nodes(
         foreign(), query_str="red lamp"
     )
-    best, stood_still = await ticker(work)
+    best, stood_still = await watched(work)
 
     assert [node.node_id for node in best] == ["2"]
     assert stood_still < 0.2
 
 
-def test_callbacks_see_the_reranking(word_overlap):
+def test_callbacks_see_the_reranking():
     debug = LlamaDebugHandler(print_trace_on_end=False)
-    postprocessor = CrossEncoderPostprocessor(word_overlap, callback_manager=CallbackManager([debug]))
+    postprocessor = CrossEncoderPostprocessor(WordOverlap(), callback_manager=CallbackManager([debug]))
     postprocessor.postprocess_nodes(foreign(), query_str="red lamp")
     [(start, end)] = debug.get_event_pairs(CBEventType.RERANKING)
 

@@ -1,6 +1,7 @@
 import logging
 
 import pytest
+from faces_support import watched
 from llama_index.core import SimpleDirectoryReader
 from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.schema import MetadataMode
@@ -60,9 +61,9 @@ def test_it_reads_the_files_of_a_simple_directory_reader(scan):
     assert document.get_content(MetadataMode.EMBED) == document.metadata["retrieval_text"]
 
 
-async def test_the_event_loop_runs_on_while_a_scan_is_read(scan, ticker):
+async def test_the_event_loop_runs_on_while_a_scan_is_read(scan):
     for load in OcrReader().aload_data, OcrReader().alazy_load_data:
-        documents, stood_still = await ticker(load(scan))
+        documents, stood_still = await watched(load(scan))
         assert len(list(documents)) == 1
         assert stood_still < 0.3
 

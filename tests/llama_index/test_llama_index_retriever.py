@@ -1,6 +1,7 @@
 import time
 
 import pytest
+from faces_support import WordOverlap, watched
 from llama_index.core import get_response_synthesizer
 from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
 from llama_index.core.instrumentation import get_dispatcher
@@ -15,6 +16,7 @@ from llama_index.core.tools import RetrieverTool
 from rag_plugins import RagIndex, where
 from rag_plugins.errors import BadInput, BadPassage
 from rag_plugins.llama_index import CrossEncoderPostprocessor, HybridRetriever
+from rag_plugins.llama_index.convert import sides
 
 
 def ids(nodes):
@@ -55,7 +57,7 @@ async def test_async_gives_the_same(index):
     assert await retriever.aretrieve("tank") == retriever.retrieve("tank")
 
 
-async def test_the_event_loop_runs_on_during_a_search(index, ticker, monkeypatch):
+async def test_the_event_loop_runs_on_during_a_search(index, monkeypatch):
     search = index.search
 
     def slow(*args, **kwargs):
@@ -63,7 +65,7 @@ async def test_the_event_loop_runs_on_during_a_search(index, ticker, monkeypatch
         return search(*args, **kwargs)
 
     monkeypatch.setattr(index, "search", slow)
-    found, stood_still = await ticker(HybridRetriever(index).aretrieve("lamp"))
+    found, stood_still = await watched(HybridRetriever(index).aretrieve("lamp"))
 
     assert ids(found) == ["lamp"]
     assert stood_still < 0.2
@@ -110,8 +112,8 @@ def engine(retriever, *postprocessors):
     return RetrieverQueryEngine(retriever, synthesizer, node_postprocessors=list(postprocessors))
 
 
-async def test_what_reaches_the_llm_of_a_query_engine_is_the_llms_text(index, word_overlap):
-    for postprocessors in [], [CrossEncoderPostprocessor(word_overlap, top_n=2)]:
+async def test_what_reaches_the_llm_of_a_query_engine_is_the_llms_text(index):
+    for postprocessors in [], [CrossEncoderPostprocessor(WordOverlap(), top_n=2)]:
         asked = engine(HybridRetriever(index, k=2), *postprocessors)
         for answer in asked.query("which interval?"), await asked.aquery("which interval?"):
             assert "Change the air filter every 6 months." in str(answer)
@@ -142,12 +144,27 @@ def test_from_nodes_builds_searches_and_lets_go_of_the_file(tmp_path):
             assert retriever.index.count() == 2
 
 
-def test_from_documents_takes_whole_documents(tmp_path):
-    documents = [Document(text="alpha beta"), Document(text="gamma", metadata={"n": 1})]
-    with HybridRetriever.from_documents(documents, path=tmp_path / "d.db", preset="lexical") as retriever:
-        [found] = retriever.retrieve("gamma")
+def test_from_documents_splits_and_adding_again_replaces(tmp_path):
+    text = " ".join(f"Sentence number {n} of the text." for n in range(400))
+    documents = [Document(id_="short", text="gamma", metadata={"n": 1}), Document(id_="long", text=text)]
+    counts = []
+    for _ in range(2):
+        with HybridRetriever.from_documents(documents, path=tmp_path / "d.db", preset="lexical") as retriever:
+            [found] = retriever.retrieve("gamma")
+            counts.append(retriever.index.count())
+            assert retriever.retrieve("399")[0].node.ref_doc_id == "long"
 
-    assert (found.node_id, found.metadata["n"]) == (documents[1].id_, 1)
+    assert (found.node_id, found.node.ref_doc_id, found.metadata["n"]) == ("short#0", "short", 1)
+    assert counts[0] == counts[1] > 3
+
+
+def test_from_documents_leaves_a_readers_passages_whole(tmp_path):
+    document = Document(id_="p", **sides("The LLM's text.", "view " * 2000, {"page": 1}))
+    with HybridRetriever.from_documents([document], path=tmp_path / "d.db", preset="lexical") as retriever:
+        [found] = retriever.retrieve("view")
+
+    assert found.node_id == "p"
+    assert found.get_content(MetadataMode.LLM) == "The LLM's text."
 
 
 def test_nodes_that_cannot_be_stored_are_refused_before_any_is(tmp_path):
