@@ -1,6 +1,7 @@
 """Milvus for tests: `milvus_uri` is a Lite file or a server in turn, `collection` a name of its own."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -33,8 +34,12 @@ class MilvusServer:
             )
         self._wait()
 
-    def signal(self, number: int) -> None:
-        os.kill(self._process.pid, number)
+    def freeze(self) -> None:
+        os.kill(self._process.pid, signal.SIGSTOP)
+        os.waitpid(self._process.pid, os.WUNTRACED)  # It goes on for a moment otherwise.
+
+    def thaw(self) -> None:
+        os.kill(self._process.pid, signal.SIGCONT)
 
     def stop(self) -> None:
         self._process.kill()

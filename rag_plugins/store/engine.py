@@ -152,14 +152,17 @@ class Engine:
 
     def ids(self, name: str, filter: str) -> list[str]:
         """Ids that an expression matches, ascending."""
-        with reported(self.address, f"listing {name}"):
-            pages = self._ask(
-                "query_iterator", name, batch_size=_IDS_A_PAGE, filter=filter, output_fields=["id"]
+        ids: list[str] = []
+        more = filter
+        while True:
+            # "iterator" has pages ordered by id; pymilvus' own iterator asks without any deadline.
+            page = self._ask(
+                "query", name, filter=more, output_fields=["id"], limit=_IDS_A_PAGE, iterator="True"
             )
-            try:
-                return sorted({row["id"] for page in iter(pages.next, []) for row in page})
-            finally:
-                pages.close()
+            ids += sorted({row["id"] for row in page})
+            if len(page) < _IDS_A_PAGE:
+                return ids
+            more = f"({filter} and id > {literal(ids[-1])})"
 
     def count(self, name: str, filter: str = "") -> int:
         """How many rows an expression matches; all of them without one, which is fast."""

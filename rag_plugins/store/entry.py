@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rag_plugins.errors import BadPassage
+from rag_plugins.errors import BadPassage, StoreError
 from rag_plugins.store.codec import TEXTS, encode, storable
 from rag_plugins.store.schema import MAX_TEXT, Row, VectorField, checked_id, row_vector, stored_metadata
 from rag_plugins.types import JsonValue, Passage
@@ -70,11 +70,12 @@ def spilled_keys(spilled: str) -> dict[str, str]:
 
 
 def with_spilled(row: Mapping[str, Any], texts: Mapping[str, JsonValue]) -> dict[str, Any]:
-    """The row with its long texts in place, as far as they are there."""
-    kept = {field: texts[key] for field, key in spilled_keys(row["spilled"]).items() if key in texts}
-    missing = spilled_keys(row["spilled"]).keys() - kept.keys()
-    # None makes decoding fail loudly; an empty text would be silent loss.
-    return {**row, **kept, **dict.fromkeys(missing)}
+    """The row with its long texts in place. Raises `StoreError` for one that is lost."""
+    keys = spilled_keys(row["spilled"])
+    lost = [field for field, key in keys.items() if key not in texts]
+    if lost:
+        raise StoreError(f"row {row['id']} has lost its {', '.join(lost)}: ingest its document again")
+    return {**row, **{field: texts[key] for field, key in keys.items()}}
 
 
 def _texts(passage: Passage) -> dict[str, str]:

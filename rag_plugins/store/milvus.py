@@ -29,6 +29,9 @@ _BATCH = 512
 _PASSAGE = ("id", "tenant", "doc_id", "caller_id", "metadata", *TEXTS, "spilled")
 """What is read of a row to make a passage."""
 
+_VIEWS = tuple(name for name in _PASSAGE if name != "provenance")
+"""The same without words and boxes, which take longer to build than the rest takes to read."""
+
 _DEFAULTS = StoreConfig()
 
 
@@ -141,12 +144,16 @@ class MilvusStore:
     def rewrite(
         self, field: str, make: Callable[[Sequence[Passage]], Sequence[SparseVector | FloatArray]]
     ) -> None:
-        """Give every passage of the tenant a new vector in one field."""
+        """Give every passage of the tenant a new vector in one field.
+
+        `make` gets passages without provenance. After a crash in the middle, call it again.
+        """
         vector_field = self._fields[field]
         ids = self.ids()
         for start in range(0, len(ids), _BATCH):
             with self._engine.lock:
-                passages = list(self.fetch(ids[start : start + _BATCH]).values())
+                batch = ids[start : start + _BATCH]
+                passages = list(self._passages(self._rows(batch, _VIEWS), batch).values())
                 rows = [
                     {"id": passage.id, field: schema.row_vector(vector_field, Row(passage, {field: vector}))}
                     for passage, vector in zip(passages, make(passages), strict=True)

@@ -28,10 +28,8 @@ _LOGGERS = (
     "milvus_lite.server_manager",
     "pymilvus.client.connection_manager",
     "pymilvus.client.grpc_handler",
-    "pymilvus.client.iterator.query_iterator",
     "pymilvus.decorators",
     "pymilvus.orm.connections",
-    "pymilvus.orm.iterator",
 )
 
 _causes: ContextVar[list[BaseException] | None] = ContextVar("causes", default=None)
