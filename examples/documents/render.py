@@ -61,7 +61,7 @@ def handbook() -> bytes:
 def bulletin() -> bytes:
     """A typewritten letter with a stamp, grey JPEG."""
     page = _one_page("bulletin.md", TYPEWRITER)
-    page = stamp(page, ("RECEIVED", "18 MAR 2019"), TYPEWRITER.font(1.3, bold=True), (860, 60))
+    page = stamp(page, ("RECEIVED", "18 MAR 2019"), TYPEWRITER.font(1.3, bold=True), (780, 1310))
     return as_jpeg(
         degrade(page, Scan(seed=7, skew=-0.5, blur=0.9, noise=9, shade=45, fade=0.1)), 150, quality=32
     )

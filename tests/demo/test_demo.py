@@ -12,8 +12,9 @@ from playwright.sync_api import Browser, Error, sync_playwright
 from rich.console import Console
 
 from rag_plugins.demo.examples import QUESTIONS
-from rag_plugins.demo.run import DemoResult, run_demo
+from rag_plugins.demo.run import DemoResult, _database, _questions, run_demo
 from rag_plugins.demo.view import where
+from rag_plugins.errors import MissingProgram
 
 CHROMIUM = "/usr/bin/chromium"
 DESKTOP, PHONE = (1280, 900), (360, 740)
@@ -21,6 +22,7 @@ DESKTOP, PHONE = (1280, 900), (360, 740)
 
 @dataclass(frozen=True)
 class Ran:
+    database: Path
     result: DemoResult
     printed: str
 
@@ -29,8 +31,9 @@ class Ran:
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     folder = tmp_path_factory.mktemp("demo")
     out = io.StringIO()
-    result = run_demo(folder / "report.html", Console(file=out, width=120))
-    return Ran(result, out.getvalue())
+    database = folder / "kept" / "demo.db"
+    result = run_demo(folder / "report.html", Console(file=out, width=120), database)
+    return Ran(database, result, out.getvalue())
 
 
 def test_every_page_was_read(ran: Ran) -> None:
@@ -65,6 +68,36 @@ def test_the_terminal_shows_question_place_passage_and_trace(ran: Ran) -> None:
         assert answer.hits[0].passage.llm_text.split()[0] in ran.printed
     for stage in ("dense", "bm25", "minmax", "late-interaction", "final"):
         assert stage in ran.printed
+
+
+def test_a_kept_database_is_not_read_again(ran: Ran, tmp_path: Path) -> None:
+    again = run_demo(tmp_path / "report.html", Console(file=io.StringIO()), ran.database)
+    assert (again.summary.unchanged, again.summary.pages) == (6, 0)
+    assert [answer.hits[0].passage.id for answer in again.answers] == [
+        answer.hits[0].passage.id for answer in ran.result.answers
+    ]
+
+
+def test_without_the_chinese_data_the_chinese_question_is_left_out_and_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("rag_plugins.ingest.ocr.installed_languages", lambda: frozenset({"eng", "osd"}))
+    out = io.StringIO()
+    asked = _questions(Console(file=out, width=120))
+    assert {question.language for question in asked} == {"eng"} and len(asked) == len(QUESTIONS) - 1
+    assert "chi_sim" in out.getvalue()
+
+
+def test_without_english_data_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rag_plugins.ingest.ocr.installed_languages", lambda: frozenset({"osd"}))
+    with pytest.raises(MissingProgram, match="tesseract-ocr-eng"):
+        _questions(Console(file=io.StringIO()))
+
+
+def test_the_temporary_database_leaves_nothing_behind() -> None:
+    with _database(None) as path:
+        path.mkdir()
+    assert not path.parent.exists()
 
 
 @pytest.fixture(scope="module")
