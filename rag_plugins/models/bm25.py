@@ -88,13 +88,13 @@ class Bm25Statistics:
     def idf(self, term: str) -> float:
         """ln(1 + (N - df + .5) / (df + .5)); positive, largest for a term never seen."""
         frequency = self.frequencies.get(term, 0)
-        return math.log1p((self.documents - frequency + 0.5) / (frequency + 0.5))
+        documents = max(self.documents, frequency)  # A writer may be between the two.
+        return math.log1p((documents - frequency + 0.5) / (frequency + 0.5))
 
     def learn(self, documents: Iterable[Sequence[str]]) -> None:
         """Count passages, each given as its terms. The first ever counted set the reference length."""
         count, length, frequencies = _count(documents)
         with self._writing:
-            # Passages first: a reader in between never sees a term in more passages than there are.
             self.documents += count
             self.total_length += length
             for term, frequency in frequencies.items():
@@ -115,7 +115,7 @@ class Bm25Statistics:
                     del self.frequencies[term]
             self.total_length -= length
             self.documents -= count
-            if not self.documents:
+            if not self.total_length:
                 self.reference_length = 0.0
 
     def _check_known(self, count: int, frequencies: Mapping[str, int]) -> None:

@@ -166,7 +166,7 @@ def find_preset(model: str, presets: Mapping[str, P]) -> P | None:
     for name, preset in presets.items():
         if model in (name, preset.hub_id):
             return preset
-    if Path(model).expanduser().is_dir() or _HUB_ID.fullmatch(model):
+    if (model and Path(model).expanduser().is_dir()) or _HUB_ID.fullmatch(model):
         return None
     raise UnknownPreset(
         f"model {model!r} is no folder, no hub id (organisation/name) and no preset: "

@@ -34,7 +34,9 @@ _SHRINKAGE = {1: 0.6366, 2: 0.8825}
 """By how much quantising shrinks a projection: 1 minus that error."""
 
 _VERSION = 1
-_HEADER = struct.Struct("<BBHHII")  # version, bits, dimensions, those kept, tokens, CRC-32
+_HEADER = struct.Struct("<BBHHI")  # version, bits, dimensions, those kept, tokens
+_CRC = struct.Struct("<I")  # of header and body
+_START = _HEADER.size + _CRC.size
 
 
 def pack_tokens(matrix: Matrix) -> bytes:
@@ -52,7 +54,8 @@ def pack_tokens(matrix: Matrix) -> bytes:
     codes = np.digitize(turned, (levels[1:] + levels[:-1]) / 2).astype(np.uint8)
     planes = np.unpackbits(codes[:, :, None], axis=2)[:, :, -bits:]
     body = np.packbits(planes.reshape(count, kept * bits), axis=1).tobytes()
-    return _HEADER.pack(_VERSION, bits, dim, kept, count, zlib.crc32(body)) + body
+    head = _HEADER.pack(_VERSION, bits, dim, kept, count)
+    return head + _CRC.pack(zlib.crc32(head + body)) + body
 
 
 def unpack_tokens(data: bytes) -> Matrix:
@@ -83,7 +86,7 @@ def max_similarities(query: Matrix, packed: Sequence[bytes]) -> Matrix:
 
 def _layout(count: int, dim: int) -> tuple[int, int]:
     """How many bits a dimension, and how many dimensions."""
-    room = 8 * ((MAX_BYTES - _HEADER.size) // max(count, 1))
+    room = 8 * ((MAX_BYTES - _START) // max(count, 1))
     if not room:
         raise BadInput(f"{count} token vectors are more than {MAX_BYTES} bytes can hold")
     bits = 2 if 2 * dim <= room else 1
@@ -92,18 +95,15 @@ def _layout(count: int, dim: int) -> tuple[int, int]:
 
 def _decode(data: bytes) -> tuple[int, Matrix]:
     """The dimensions, and the rotated rows, shape (tokens, kept)."""
-    if len(data) < _HEADER.size or data[0] != _VERSION:
+    if len(data) < _START or data[0] != _VERSION:
         raise StoreError(f"token vectors begin with {data[:1]!r}, expected version {_VERSION}")
-    _, bits, dim, kept, count, crc = _HEADER.unpack_from(data)
-    body = data[_HEADER.size :]
-    sound = bits in _LEVELS and 0 < kept <= dim and len(body) == count * -(-kept * bits // 8)
-    if not sound or zlib.crc32(body) != crc:
-        raise StoreError(
-            f"token vectors are damaged: {len(body)} bytes for {count} tokens of {kept} x {bits} bits, "
-            f"CRC-32 {zlib.crc32(body):08x} instead of {crc:08x}; write the passage again"
-        )
-    rows = np.frombuffer(body, np.uint8).reshape(count, -(-kept * bits // 8))
-    return dim, _table(bits, dim, kept)[rows].reshape(count, -1)[:, :kept]
+    (crc,) = _CRC.unpack_from(data, _HEADER.size)
+    if zlib.crc32(data[: _HEADER.size] + data[_START:]) != crc:
+        raise StoreError(f"token vectors of {len(data)} bytes are damaged: write the passage again")
+    _, bits, dim, kept, count = _HEADER.unpack_from(data)
+    width = -(-kept * bits // 8)
+    rows = np.frombuffer(data, np.uint8, offset=_START).reshape(count, width)
+    return dim, _table(bits, dim, kept)[rows].reshape(count, width * 8 // bits)[:, :kept]
 
 
 @lru_cache(maxsize=16)

@@ -1,0 +1,94 @@
+"""Tiny BERTs with random weights: real architectures and tokenizers, made on the spot."""
+
+from pathlib import Path
+
+import pytest
+
+WORDS = [
+    "query",
+    "passage",
+    "the",
+    "filter",
+    "pump",
+    "valve",
+    "is",
+    "changed",
+    "every",
+    "month",
+    "##s",
+    "##ing",
+    "red",
+    "blue",
+    "green",
+    ":",
+    "?",
+    ".",
+    ",",
+    "水",
+]
+
+
+def make_tokenizer():
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordPiece
+    from tokenizers.normalizers import BertNormalizer
+    from tokenizers.pre_tokenizers import BertPreTokenizer
+    from tokenizers.processors import TemplateProcessing
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    vocabulary = {word: n for n, word in enumerate([*special, *WORDS])}
+    tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = BertNormalizer()
+    tokenizer.pre_tokenizer = BertPreTokenizer()
+    tokenizer.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        model_max_length=64,
+    )
+
+
+def save_bert(folder: Path, *, labels: int | None = None, seed: int = 0) -> Path:
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification, BertModel
+
+    torch.manual_seed(seed)
+    tokenizer = make_tokenizer()
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=0.5,  # Large, so that different texts get clearly different vectors.
+        **({"num_labels": labels} if labels else {}),
+    )
+    model = BertForSequenceClassification(config) if labels else BertModel(config)
+    model.eval().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory) -> Path:
+    return save_bert(tmp_path_factory.mktemp("tiny-bert"))
+
+
+@pytest.fixture(scope="session")
+def tiny_cross_encoder(tmp_path_factory) -> Path:
+    return save_bert(tmp_path_factory.mktemp("tiny-cross-encoder"), labels=1)
+
+
+@pytest.fixture(scope="session")
+def three_label_model(tmp_path_factory) -> Path:
+    return save_bert(tmp_path_factory.mktemp("three-labels"), labels=3)

