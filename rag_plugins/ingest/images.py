@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from io import BytesIO
 from itertools import count
 
@@ -11,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from rag_plugins.config import OcrConfig
 from rag_plugins.errors import BadDocument
 from rag_plugins.ingest.documents import SourceFile
-from rag_plugins.ingest.sheets import MAX_PIXELS, Sheet, Sheets, refusing, too_many_pages
+from rag_plugins.ingest.sheets import MAX_PIXELS, Sheet, Sheets, attempt, too_many_pages
 
 __all__ = ["FORMATS", "encode", "image_sheets"]
 
@@ -26,36 +27,38 @@ _STORED_BILEVEL_SIDE = 4000
 
 def image_sheets(file: SourceFile, config: OcrConfig) -> Sheets:
     """One sheet a frame. A frame that cannot be decoded is a `BadDocument`, and the next one is tried."""
-    try:
-        with refusing(file.source, None):
-            image = _open(file)
-    except BadDocument as error:
-        yield error
-        return
-    with image:
+    with ExitStack() as held:
+        image = attempt(file.source, None, _open, file, held)
+        if isinstance(image, BadDocument):
+            yield image
+            return
         # The further pictures of a phone's JPEG are previews and depth maps, not pages.
-        frames = (1,) if image.format == "MPO" else count(1)
-        for number in frames:
-            try:
-                with refusing(file.source, number):
-                    if not _seek(image, number):
-                        return
-            except BadDocument as error:
-                yield error
+        for number in (1,) if image.format == "MPO" else count(1):
+            there = attempt(file.source, number, _seek, image, number)
+            if there is False:
                 return
-            if number > config.max_pages:
-                yield too_many_pages(file.source, config.max_pages)
+            if there is True and number > config.max_pages:
+                there = too_many_pages(file.source, config.max_pages)
+            if isinstance(there, BadDocument):
+                yield there
                 return
-            yield _sheet(image, file, number)
+            sheet = attempt(file.source, number, _sheet, image, file, number)
+            yield sheet
+            # Frames of a TIFF stand by themselves, those of the others build on the ones before.
+            if isinstance(sheet, BadDocument) and image.format != "TIFF":
+                return
 
 
-def _open(file: SourceFile) -> Image.Image:
+def _open(file: SourceFile, held: ExitStack) -> Image.Image:
+    # Given a name, Pillow maps raw TIFFs into memory and scrambles those that are to be turned by 90 degrees.
+    data = held.enter_context(open(file.path, "rb"))
     try:
-        return Image.open(file.path, formats=FORMATS)
+        return held.enter_context(Image.open(data, formats=FORMATS))
     except UnidentifiedImageError as error:
-        raise BadDocument(
-            file.source, None, f"not a readable image: the formats are {', '.join(FORMATS)}"
-        ) from error
+        formats = ", ".join(FORMATS)
+        raise BadDocument(file.source, None, f"not a readable image: the formats are {formats}") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BadDocument(file.source, None, f"more than {MAX_PIXELS // 10**6} million pixels") from error
 
 
 def _seek(image: Image.Image, number: int) -> bool:
@@ -66,13 +69,9 @@ def _seek(image: Image.Image, number: int) -> bool:
     return True
 
 
-def _sheet(image: Image.Image, file: SourceFile, number: int) -> Sheet | BadDocument:
-    try:
-        with refusing(file.source, number):
-            _check_size(image, file, number)
-            return Sheet(number, _plain(ImageOps.exif_transpose(image)))
-    except BadDocument as error:
-        return error
+def _sheet(image: Image.Image, file: SourceFile, number: int) -> Sheet:
+    _check_size(image, file, number)
+    return Sheet(number, _plain(ImageOps.exif_transpose(image)))
 
 
 def _check_size(image: Image.Image, file: SourceFile, number: int) -> None:
@@ -80,7 +79,7 @@ def _check_size(image: Image.Image, file: SourceFile, number: int) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise BadDocument(
-            file.source, number, f"{width} x {height} pixels, the limit is {MAX_PIXELS // 10**6} million"
+            file.source, number, f"{width} x {height}: more than {MAX_PIXELS // 10**6} million pixels"
         )
 
 
@@ -98,18 +97,17 @@ def _plain(image: Image.Image) -> Image.Image:
 
 def _spread(image: Image.Image) -> Image.Image:
     """16-bit, 32-bit and float values: the range that is there becomes 0 to 255."""
-    values = np.asarray(image).astype(np.float32)
-    finite = np.isfinite(values)
-    low, high = (
-        (values.min(where=finite, initial=np.inf), values.max(where=finite, initial=-np.inf))
-        if finite.any()
-        else (0.0, 0.0)
-    )
-    if low >= high:
-        return Image.new("L", image.size, 255)
-    with np.errstate(over="ignore", invalid="ignore"):
-        scaled = (np.clip(np.nan_to_num(values, nan=high), low, high) - low) / (high - low) * 255
-    return Image.fromarray(scaled.astype(np.uint8))
+    values = np.array(image, dtype=np.float32)
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    if low == high:
+        return Image.new("L", image.size, "white")
+    # In place: such a page may be 160 MB.
+    np.nan_to_num(values, copy=False, nan=high, posinf=high, neginf=low)
+    with np.errstate(all="raise", under="ignore"):
+        values -= low
+        values *= 255 / (high - low)
+    return Image.fromarray(values.astype(np.uint8))
 
 
 def encode(image: Image.Image) -> bytes:

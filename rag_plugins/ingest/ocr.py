@@ -31,6 +31,8 @@ DOUBTFUL = 0.5
 """Mean confidence below which a page may lie wrong. Measured over 23 pages in four directions: upright
 .59 to .96 (poor receipts lowest), upside down or sideways .17 to .37."""
 
+A4_INCHES = 11.7
+
 FEW = 12
 """Fewer characters than this on a page are suspicious too."""
 
@@ -159,13 +161,22 @@ def _pixels(image: Image.Image) -> Image.Image:
     return pixels
 
 
+def _resolution(image: Image.Image) -> int:
+    """As if the longer side were that of an A4 page.
+
+    Left alone, Tesseract takes 70 dpi and cuts large pages into the wrong blocks: a character error rate
+    of .13 instead of .05 on 16 Chinese pages.
+    """
+    return min(1200, max(70, round(max(image.size) / A4_INCHES)))
+
+
 def _read(image: Image.Image, layout: _Layout, config: OcrConfig) -> Reading:
     pixels = _pixels(image)
     table: bytes = _twice(
         lambda: _tesseract.image_to_data(
             pixels,
             lang="+".join(config.languages),
-            config=f"--psm {layout:d}",
+            config=f"--psm {layout:d} --dpi {_resolution(image)}",
             timeout=config.timeout,
             output_type=pytesseract.Output.BYTES,
         ),
@@ -179,7 +190,7 @@ def _advised_turn(image: Image.Image, config: OcrConfig) -> int:
     try:
         found = _tesseract.image_to_osd(
             _pixels(image),
-            config="-c min_characters_to_try=10",
+            config=f"--dpi {_resolution(image)} -c min_characters_to_try=10",
             timeout=config.timeout,
             output_type=pytesseract.Output.DICT,
         )

@@ -14,7 +14,7 @@ from typing import Literal
 from rag_plugins.config import OcrConfig
 from rag_plugins.errors import BadDocument, require
 from rag_plugins.ingest.documents import SourceFile
-from rag_plugins.ingest.sheets import MAX_PIXELS, Sheet, Sheets, refusing, too_many_pages
+from rag_plugins.ingest.sheets import MAX_PIXELS, Sheet, Sheets, attempt, too_many_pages
 from rag_plugins.ingest.text import assemble, clean
 from rag_plugins.types import Word
 
@@ -90,18 +90,15 @@ def _all_sheets(
     files: Iterable[SourceFile], config: OcrConfig
 ) -> Generator[tuple[SourceFile, Sheet | BadDocument], None, None]:
     for file in files:
-        try:
-            with refusing(file.source, None):
-                size = os.stat(file.path).st_size
-        except BadDocument as error:
-            yield file, error
-            continue
-        if size == 0:
+        size = attempt(file.source, None, os.path.getsize, file.path)
+        if isinstance(size, BadDocument):
+            yield file, size
+        elif size == 0:
             yield file, BadDocument(file.source, None, "the file is empty")
-            continue
-        with closing(_sheets(file, config)) as sheets:
-            for sheet in sheets:
-                yield file, sheet
+        else:
+            with closing(_sheets(file, config)) as sheets:
+                for sheet in sheets:
+                    yield file, sheet
 
 
 def _sheets(file: SourceFile, config: OcrConfig) -> Sheets:
@@ -120,13 +117,11 @@ def _sheets(file: SourceFile, config: OcrConfig) -> Sheets:
 
 def _text_sheets(file: SourceFile, config: OcrConfig) -> Sheets:
     """One sheet a file, or one between form feeds."""
-    try:
-        with refusing(file.source, None):
-            pages = _decoded(file).split("\f")
-    except BadDocument as error:
-        yield error
+    whole = attempt(file.source, None, _decoded, file)
+    if isinstance(whole, BadDocument):
+        yield whole
         return
-    for number, text in enumerate(map(clean, pages), start=1):
+    for number, text in enumerate(map(clean, whole.split("\f")), start=1):
         if number > config.max_pages:
             yield too_many_pages(file.source, config.max_pages)
             return
@@ -153,11 +148,7 @@ def _decoded(file: SourceFile) -> str:
 def _page(file: SourceFile, sheet: Sheet | BadDocument, config: OcrConfig) -> Page | BadDocument:
     if isinstance(sheet, BadDocument):
         return sheet
-    try:
-        with refusing(file.source, sheet.number):
-            return _finished(sheet, config)
-    except BadDocument as error:
-        return error
+    return attempt(file.source, sheet.number, _finished, sheet, config)
 
 
 def _finished(sheet: Sheet, config: OcrConfig) -> Page:

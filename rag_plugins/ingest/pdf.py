@@ -15,11 +15,14 @@ from rag_plugins.config import OcrConfig
 from rag_plugins.errors import BadDocument
 from rag_plugins.ingest.documents import SourceFile
 from rag_plugins.ingest.images import STORED_SIDE
-from rag_plugins.ingest.sheets import MAX_PIXELS, Sheet, Sheets, refusing, too_many_pages
+from rag_plugins.ingest.sheets import MAX_PIXELS, Sheet, Sheets, attempt, too_many_pages
 from rag_plugins.ingest.text import assemble
 from rag_plugins.ingest.textlayer import text_layer
 
 __all__ = ["pdf_sheets"]
+
+LOCKED = "encrypted: save a copy without a password"
+DAMAGED = "not a readable PDF: damaged, cut off, or something else under this name"
 
 POINTS = 72
 """PDF units to the inch."""
@@ -39,16 +42,14 @@ _LOCK = threading.Lock()
 
 def pdf_sheets(file: SourceFile, config: OcrConfig) -> Sheets:
     """One sheet a page, with text and words where the page has a text layer."""
-    try:
-        with refusing(file.source, None), _LOCK:
-            document = _open(file)
-    except BadDocument as error:
-        yield error
+    document = attempt(file.source, None, _open, file)
+    if isinstance(document, BadDocument):
+        yield document
         return
     try:
         pages = len(document)
         for number in range(1, min(pages, config.max_pages) + 1):
-            yield _sheet(document, file, number, config)
+            yield attempt(file.source, number, _sheet, document, file, number, config)
         if pages == 0:
             yield BadDocument(file.source, None, "the PDF has no pages")
         if pages > config.max_pages:
@@ -59,31 +60,23 @@ def pdf_sheets(file: SourceFile, config: OcrConfig) -> Sheets:
 
 
 def _open(file: SourceFile) -> pdfium.PdfDocument:
-    try:
-        document = pdfium.PdfDocument(file.path)
-    except pdfium.PdfiumError as error:
-        reason = (
-            "encrypted: save a copy without a password"
-            if error.err_code == raw.FPDF_ERR_PASSWORD
-            else "not a readable PDF: damaged, cut off, or something else under this name"
-        )
-        raise BadDocument(file.source, None, reason) from error
-    document.init_forms()
-    return document
+    with _LOCK:
+        try:
+            document = pdfium.PdfDocument(file.path)
+        except pdfium.PdfiumError as error:
+            locked = error.err_code == raw.FPDF_ERR_PASSWORD
+            raise BadDocument(file.source, None, LOCKED if locked else DAMAGED) from error
+        document.init_forms()
+        return document
 
 
-def _sheet(
-    document: pdfium.PdfDocument, file: SourceFile, number: int, config: OcrConfig
-) -> Sheet | BadDocument:
-    try:
-        with refusing(file.source, number), _LOCK, closing(_page(document, number)) as page:
-            paragraphs = text_layer(page)
-            if not paragraphs:
-                return Sheet(number, _rendered(page, config.dpi, file, number))
-            text, words = assemble(paragraphs)
-            return Sheet(number, _rendered(page, REPORT_DPI, file, number, STORED_SIDE), text, words)
-    except BadDocument as error:
-        return error
+def _sheet(document: pdfium.PdfDocument, file: SourceFile, number: int, config: OcrConfig) -> Sheet:
+    with _LOCK, closing(_page(document, number)) as page:
+        paragraphs = text_layer(page)
+        if not paragraphs:
+            return Sheet(number, _rendered(page, config.dpi, file, number))
+        text, words = assemble(paragraphs)
+        return Sheet(number, _rendered(page, REPORT_DPI, file, number, STORED_SIDE), text, words)
 
 
 def _page(document: pdfium.PdfDocument, number: int) -> pdfium.PdfPage:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, TypeVarTuple
 
 from rag_plugins.errors import BadDocument, RagPluginsError
 from rag_plugins.types import Word
@@ -13,7 +12,10 @@ from rag_plugins.types import Word
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["MAX_PIXELS", "Sheet", "Sheets", "refusing", "too_many_pages"]
+__all__ = ["MAX_PIXELS", "Sheet", "Sheets", "attempt", "too_many_pages"]
+
+_Ts = TypeVarTuple("_Ts")
+_T = TypeVar("_T")
 
 MAX_PIXELS = 40_000_000
 """The largest page that is decoded or rendered: 120 MB as RGB. A4 at 600 dpi has 35 million."""
@@ -33,16 +35,18 @@ Sheets: TypeAlias = Generator[Sheet | BadDocument, None, None]
 """What a reader makes of a file; to be closed, as it holds the file open."""
 
 
-@contextmanager
-def refusing(file: str, page: int | None) -> Generator[None, None, None]:
-    """Whatever a decoder raises on bad bytes becomes one `BadDocument`."""
+def attempt(file: str, page: int | None, call: Callable[[*_Ts], _T], *args: *_Ts) -> _T | BadDocument:
+    """What the call gives; whatever a decoder raises on bad bytes becomes one `BadDocument`."""
     try:
-        yield
+        return call(*args)
+    except BadDocument as error:
+        # Made anew, here and below: a traceback would keep the decoded page in memory.
+        return BadDocument(error.file, error.page, error.reason)
     except RagPluginsError:
         raise
     except Exception as error:
         reason = " ".join(str(error).split()) or "no further word"
-        raise BadDocument(file, page, f"cannot be read: {reason} ({type(error).__name__})") from error
+        return BadDocument(file, page, f"cannot be read: {reason} ({type(error).__name__})")
 
 
 def too_many_pages(file: str, limit: int) -> BadDocument:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
+from typing import NamedTuple
 
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
@@ -32,18 +33,28 @@ _GRID = 100_000
 ToBox = Callable[["_Ink"], Box]
 
 
-@dataclass(slots=True)
-class _Ink:
-    """A rectangle in PDF units, growing."""
+class _Ink(NamedTuple):
+    """A rectangle in PDF units."""
 
     left: float
     bottom: float
     right: float
     top: float
 
-    def add(self, other: _Ink) -> None:
-        self.left, self.right = min(self.left, other.left), max(self.right, other.right)
-        self.bottom, self.top = min(self.bottom, other.bottom), max(self.top, other.top)
+
+@dataclass(frozen=True, slots=True)
+class _Character:
+    """`ink` is where it is black, `cell` its place in the line."""
+
+    text: str
+    ink: _Ink
+    cell: _Ink
+    hyphen: bool
+
+
+def _around(inks: Sequence[_Ink]) -> _Ink:
+    left, bottom, right, top = zip(*inks, strict=True)
+    return _Ink(min(left), min(bottom), max(right), max(top))
 
 
 def text_layer(page: pdfium.PdfPage) -> list[Lines]:
@@ -90,46 +101,59 @@ def _to_box(page: pdfium.PdfPage) -> ToBox:
 
 
 def _lines(textpage: pdfium.PdfTextPage, codes: list[int], to_box: ToBox) -> Iterator[list[Piece]]:
-    """PDFium's own lines; each CJK character is a piece, so that boxes can be cut at any of them."""
-    line: list[Piece] = []
-    text, ink = "", None
+    """Lines of pieces; each CJK character is one, so that boxes can be cut at any of them."""
+    for line in _runs(_characters(textpage, codes), _starts_line):
+        pieces = (_piece(word, to_box) for word in _runs(line, _starts_word))
+        if found := [piece for piece in pieces if piece]:
+            yield found
+
+
+def _characters(textpage: pdfium.PdfTextPage, codes: list[int]) -> Iterator[_Character]:
     for index, code in enumerate(codes):
         # PDFium glues a word that is hyphenated over two lines; its mark stands where the hyphen was.
         hyphen = raw.FPDFText_IsHyphen(textpage, index) == 1
-        char = "-" if hyphen else chr(code)
-        if text and (char.isspace() or spaceless(char) or spaceless(text[-1])):
-            line += _piece(text, ink, to_box)
-            text, ink = "", None
-        if not char.isspace():
-            text, ink = text + char, _grown(ink, textpage, index)
-        if hyphen:
-            line += _piece(text, ink, to_box)
-            text, ink = "", None
-        if line and (hyphen or char in "\r\n"):
-            yield line
-            line = []
-    line += _piece(text, ink, to_box)
-    if line:
-        yield line
+        ink, cell = (_Ink(*textpage.get_charbox(index, loose=loose)) for loose in (False, True))
+        yield _Character("-" if hyphen else chr(code), ink, cell, hyphen)
 
 
-def _grown(ink: _Ink | None, textpage: pdfium.PdfTextPage, index: int) -> _Ink:
-    more = _Ink(*textpage.get_charbox(index))
-    if ink is None:
-        return more
-    ink.add(more)
-    return ink
+def _runs(
+    characters: Iterable[_Character], starts: Callable[[_Character, _Character], bool]
+) -> Iterator[list[_Character]]:
+    run: list[_Character] = []
+    for character in characters:
+        if run and starts(run[-1], character):
+            yield run
+            run = []
+        run.append(character)
+    if run:
+        yield run
 
 
-def _piece(text: str, ink: _Ink | None, to_box: ToBox) -> list[Piece]:
+def _starts_line(before: _Character, this: _Character) -> bool:
+    """At PDFium's line breaks, after its hyphens, and where the pen went back and to another height.
+
+    The last is for Chinese, which PDFium sets a space after instead of a line break.
+    """
+    if before.hyphen or before.text in "\r\n":
+        return True
+    if this.text.isspace():
+        return False
+    back = before.cell.right - this.cell.right > this.cell.top - this.cell.bottom
+    return back and (before.ink.bottom >= this.cell.top or before.ink.top <= this.cell.bottom)
+
+
+def _starts_word(before: _Character, this: _Character) -> bool:
+    return this.text.isspace() or before.text.isspace() or spaceless(this.text) or spaceless(before.text)
+
+
+def _piece(word: list[_Character], to_box: ToBox) -> Piece | None:
     """The word, unless it is nothing or lies outside the page."""
     # Characters beyond the first plane come as two surrogates.
-    text = "".join(clean(text.encode("utf-16", "surrogatepass").decode("utf-16", "ignore")).split())
-    if not text or ink is None:
-        return []
-    box = to_box(ink)
+    units = "".join(character.text for character in word).encode("utf-16", "surrogatepass")
+    text = "".join(clean(units.decode("utf-16", "ignore")).split())
+    box = to_box(_around([character.ink for character in word]))
     outside = box.left >= 1 or box.right <= 0 or box.top >= 1 or box.bottom <= 0
-    return [] if outside else [Piece(text, box)]
+    return Piece(text, box) if text and not outside else None
 
 
 def _span(line: list[Piece]) -> tuple[float, float]:
