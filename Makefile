@@ -21,7 +21,7 @@ lint: .venv/.ready-dev
 	$(bin)/ruff check .
 	$(bin)/ruff format --check .
 	$(bin)/pyright
-	$(bin)/lint-imports
+	$(bin)/lint-imports --no-cache
 
 format: .venv/.ready-dev
 	$(bin)/ruff check --fix .
