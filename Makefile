@@ -17,6 +17,7 @@ demo: .venv/.ready-all
 test: .venv/.ready-dev
 	@$(bin)/python -m pytest
 
+# No cache for import-linter: it keeps imports of modules that did not exist yet.
 lint: .venv/.ready-dev
 	$(bin)/ruff check .
 	$(bin)/ruff format --check .
