@@ -33,7 +33,7 @@ def ingestion_facts(index: RagIndex, summary: IngestSummary) -> tuple[Fact, ...]
         Fact(
             "Pages per second",
             f"{summary.pages_per_second:.2g}",
-            f"{summary.seconds:.1f} s, from file to index",
+            f"{summary.seconds:.1f} s, loading the model included",
         ),
         Fact("Unreadable", str(len(summary.bad)), "files or pages"),
     )
