@@ -28,7 +28,8 @@ def show_summary(summary: IngestSummary, total: int) -> None:
     console = Console()
     table = Table(box=None, show_header=False)
     rows = {
-        "documents": f"{summary.documents} stored ({summary.replaced} anew), {summary.unchanged} unchanged",
+        "documents": f"{summary.documents} stored, {summary.replaced} of them replaced; "
+        f"{summary.unchanged} unchanged",
         "pages": f"{summary.pages} ({summary.recognised} by OCR)",
         "passages": f"{summary.passages} stored, {total} in the collection",
         "time": f"{summary.seconds:.1f} s, {summary.pages_per_second:.1f} pages/s",
