@@ -7,7 +7,7 @@ from io import BytesIO
 from itertools import count
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 
 from rag_plugins.config import OcrConfig
 from rag_plugins.errors import BadDocument
@@ -23,6 +23,7 @@ STORED_SIDE = 1600
 """Longest side of a stored page image in pixels: small print stays readable, some 100 KB a page."""
 
 _STORED_BILEVEL_SIDE = 4000
+_SAME_GREY = 8
 
 
 def image_sheets(file: SourceFile, config: OcrConfig) -> Sheets:
@@ -116,11 +117,22 @@ def encode(image: Image.Image) -> bytes:
         return _saved(image, "PNG")  # Scaling would turn one bit into eight and make it larger.
     small = image.convert("L") if image.mode == "1" else image.copy()
     small.thumbnail((STORED_SIDE, STORED_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    if _colourless(small):
+        small = small.convert("L")
     webp = _saved(small, "WEBP", quality=80, method=2)
     # Many colours mean a photograph, for which PNG is slow and never smaller.
     if small.getcolors(4096) is None:
         return webp
     return min(webp, _saved(small, "PNG"), key=len)
+
+
+def _colourless(image: Image.Image) -> bool:
+    """Whether three channels say the same: black text as RGB is forty times larger as a PNG."""
+    if image.mode != "RGB":
+        return False
+    red, green, blue = image.split()
+    differences = (ImageChops.difference(green, other).histogram() for other in (red, blue))
+    return not any(sum(counts[_SAME_GREY + 1 :]) for counts in differences)
 
 
 def _saved(image: Image.Image, form: str, **options: int) -> bytes:

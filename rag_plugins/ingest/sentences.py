@@ -18,19 +18,26 @@ _PARAGRAPH = re.compile(r"\n[^\S\n]*(?:\n\s*)+")
 
 _END = re.compile(
     # A Latin sentence ends before white space, a CJK one anywhere; closing quotes belong to it.
-    r"""(?P<latin>[.!?\u2026]+)["'\u201d\u2019\u00bb)\]]*(?=\s)|[。！？；｡]+[”’」』）】》"']*"""
+    r"""(?P<latin>(?<![.!?\u2026])[.!?\u2026]++)["'\u201d\u2019\u00bb)\]]*(?=\s)|[。！？；｡]+[”’」』）】》"']*"""
 )
 
 _ITEM = re.compile(r"(?<=\n)(?=[^\S\n]*(?:\#{1,6}\s|[-*•‣▪]\s|\(?\d{1,3}[.)]\s))")
 """A heading or list item of Markdown and the like begins here."""
 
-_ABBREVIATIONS = frozenset(
-    "al approx art bros ca capt cf ch co col corp dept dr ed eds eg esq est etc fig figs gen gov hon ibid ie "
-    "inc jr lt ltd maj messrs mr mrs ms mt no nos op p pp prof pt rep rev sec sen sgt sq sr st vol vols vs "
-    "bzw dgl evtl ggf nr str usw vgl".split()
+_TITLES = frozenset(
+    "approx bzw capt cf col dgl dr esq evtl gen ggf gov hon lt maj messrs mme mr mrs ms mt prof rep rev sen "
+    "sgt st usw vgl viz vs".split()
 )
+"""Abbreviations that do not end a sentence, whatever follows."""
 
-_LAST_WORD = re.compile(r"(\w+(?:\.\w+)*)\W*$")
+_COUNTED = frozenset(
+    "abb al art ca ch chap ed eq eqs fig figs no nos nr op pp pt sec str tab vol vols".split()
+)
+"""Words and abbreviations that do not end a sentence if a number follows."""
+
+_LAST_WORD = re.compile(r"\w+(?:\.\w+)*$")
+_INITIALS = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]")
+_NUMBER_NEXT = re.compile(r"\s+\d")
 _NOT_A_START = re.compile(r"\s+[a-z,;:)]")
 
 
@@ -85,12 +92,14 @@ def _goes_on(text: str, found: re.Match[str]) -> bool:
         return True
     if found["latin"] != ".":
         return False
-    last = _LAST_WORD.search(text, max(0, found.start() - 24), found.start())
-    word = last.group(1).lower() if last else ""
+    line = text[text.rfind("\n", 0, found.start()) + 1 : found.start()]
+    last = _LAST_WORD.search(line[-24:])
+    word = last.group().lower() if last else ""
     return (
-        word in _ABBREVIATIONS
-        or (len(word) == 1 and word.isalpha())
-        or re.fullmatch(r"(\w\.)+\w", word) is not None
+        word in _TITLES
+        or (word in _COUNTED and _NUMBER_NEXT.match(text, found.end()) is not None)
+        or _INITIALS.fullmatch(word) is not None
+        or line.strip().isdigit()  # The number of a list item.
     )
 
 

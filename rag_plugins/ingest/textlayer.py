@@ -30,6 +30,8 @@ GARBLED = 0.2
 _GRID = 100_000
 """PDFium maps to whole device units: so many a side are fine enough for fractions."""
 
+_MARK = 2
+
 ToBox = Callable[["_Ink"], Box]
 
 
@@ -44,11 +46,10 @@ class _Ink(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Character:
-    """`ink` is where it is black, `cell` its place in the line."""
+    """A character, where its ink is, and whether it hyphenates a word over two lines."""
 
     text: str
     ink: _Ink
-    cell: _Ink
     hyphen: bool
 
 
@@ -111,9 +112,8 @@ def _lines(textpage: pdfium.PdfTextPage, codes: list[int], to_box: ToBox) -> Ite
 def _characters(textpage: pdfium.PdfTextPage, codes: list[int]) -> Iterator[_Character]:
     for index, code in enumerate(codes):
         # PDFium glues a word that is hyphenated over two lines; its mark stands where the hyphen was.
-        hyphen = raw.FPDFText_IsHyphen(textpage, index) == 1
-        ink, cell = (_Ink(*textpage.get_charbox(index, loose=loose)) for loose in (False, True))
-        yield _Character("-" if hyphen else chr(code), ink, cell, hyphen)
+        hyphen = code == _MARK and raw.FPDFText_IsHyphen(textpage, index) == 1
+        yield _Character("-" if hyphen else chr(code), _Ink(*textpage.get_charbox(index)), hyphen)
 
 
 def _runs(
@@ -138,8 +138,9 @@ def _starts_line(before: _Character, this: _Character) -> bool:
         return True
     if this.text.isspace():
         return False
-    back = before.cell.right - this.cell.right > this.cell.top - this.cell.bottom
-    return back and (before.ink.bottom >= this.cell.top or before.ink.top <= this.cell.bottom)
+    return this.ink.right < before.ink.left and (
+        this.ink.top <= before.ink.bottom or this.ink.bottom >= before.ink.top
+    )
 
 
 def _starts_word(before: _Character, this: _Character) -> bool:

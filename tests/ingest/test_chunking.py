@@ -31,12 +31,13 @@ def parts(text: str) -> list[str]:
 
 
 def test_sentences_end_where_people_end_them():
-    text = 'It works. Does it? "Yes!" she said. See Dr. Smith, i.e. fig. 3, by J. R. Hartley… The end'
+    text = 'It works. Does it? "Yes!" she said. See Dr. Smith, i.e. Fig. 3, by J. R. Hartley… No. The end'
     assert parts(text) == [
         "It works.",
         "Does it?",
         '"Yes!" she said.',
-        "See Dr. Smith, i.e. fig. 3, by J. R. Hartley…",
+        "See Dr. Smith, i.e. Fig. 3, by J. R. Hartley…",
+        "No.",
         "The end",
     ]
 
@@ -81,11 +82,15 @@ def test_table_lines_stay_whole_and_apart():
 
 
 def test_headings_and_list_items_begin_anew():
-    assert parts("# Pump\nThe pump\nruns\n- check oil\n2. close it") == [
+    assert parts("# Pump\nThe pump\nruns\n- check oil\n2. Close it") == [
         "# Pump\nThe pump\nruns",
         "- check oil",
-        "2. close it",
+        "2. Close it",
     ]
+
+
+def test_a_dotted_line_takes_no_longer_than_another():
+    assert len(chunk_spans("." * 300_000 + " end", ChunkingConfig())) == 30
 
 
 def test_words_are_counted_as_people_count_them():

@@ -181,6 +181,13 @@ def test_a_clean_page_is_stored_as_the_smaller_of_the_two():
     assert decoded(encode(photograph)).format == "WEBP"
 
 
+def test_grey_in_three_channels_is_stored_in_one():
+    assert encode(drawn(mode="RGB")) == encode(drawn())
+    coloured = drawn(mode="RGB")
+    coloured.paste("red", (0, 0, 60, 60))
+    assert decoded(encode(coloured)).convert("RGB").getpixel((30, 30))[1] < 60
+
+
 def test_reading_keeps_the_files_closed_and_the_pages_in_order(tmp_path: Path):
     for number in range(3, 8):
         drawn((f"Sheet the {number}th",), size=(500, 120)).save(tmp_path / f"{number}.png")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
@@ -222,6 +223,19 @@ def test_an_absurd_page_is_refused_before_it_is_rendered(pdf: Make, size: tuple[
     failure = failure_of(pdf(lines("x"), size=size))
     assert failure.page == 1
     assert "inches is too large" in failure.reason
+
+
+def test_pdfs_may_be_read_from_several_threads_at_once(pdf: Make):
+    def draw(canvas: Canvas) -> None:
+        for number in range(8):
+            lines(*(f"line {row} of page {number}" for row in range(15)))(canvas)
+            canvas.showPage()
+
+    path = pdf(draw)
+    with ThreadPoolExecutor(4) as threads:
+        several = list(threads.map(read, [path] * 4))
+    assert len(several[0]) == 8
+    assert all(pages == several[0] for pages in several)
 
 
 def test_a_damaged_pdf_is_refused(pdf: Make):
