@@ -6,7 +6,8 @@
     where("doc_id") == "handbook.pdf"        # the document's id, whatever the metadata says
 
 A comparison with a key that a passage lacks is false, so `~(where("year") == 2020)` keeps the passages
-that have no year. Strings are never parsed into filters: what a user types is only ever a value.
+that have no year. A value of another type is never equal, and whether it is before or after is left to the
+engine: keep one type a key. Strings are never parsed into filters: what a user types is only ever a value.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
 _OPERATORS = frozenset({"==", "!=", "<", "<=", ">", ">="})
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _DOCUMENT = "doc_id"
+_DEEPEST = 50  # Engines parse by recursion; Lite gives up at about 150 levels.
 
 
 class _Combinable:
@@ -36,10 +38,12 @@ class _Combinable:
     __slots__ = ()
 
     def __and__(self, other: Filter) -> Filter:
-        return And((cast("Filter", self), other))
+        mine = self.parts if isinstance(self, And) else (cast("Filter", self),)
+        return And((*mine, other))
 
     def __or__(self, other: Filter) -> Filter:
-        return Or((cast("Filter", self), other))
+        mine = self.parts if isinstance(self, Or) else (cast("Filter", self),)
+        return Or((*mine, other))
 
     def __invert__(self) -> Filter:
         return Not(cast("Filter", self))
@@ -60,6 +64,8 @@ class Comparison(_Combinable):
     def __post_init__(self) -> None:
         _checked_key(self.key)
         _checked_value(self.key, self.value)
+        if self.key == _DOCUMENT and not isinstance(self.value, str):
+            raise BadFilter(f"doc_id: got {self.value!r}, expected a string")
         if self.operator not in _OPERATORS:
             raise BadFilter(f"operator {self.operator!r}: expected one of {sorted(_OPERATORS)}")
 
@@ -148,7 +154,13 @@ def all_of(values: Mapping[str, Scalar | Sequence[Scalar]]) -> Filter:
 
 
 def to_milvus(filter: Filter) -> str:
-    """Compile to a Milvus boolean expression, every part in parentheses."""
+    """Compile to a Milvus boolean expression, every part in parentheses. Raises `BadFilter`."""
+    return _compiled(filter, _DEEPEST)
+
+
+def _compiled(filter: Filter, deeper: int) -> str:
+    if not deeper:
+        raise BadFilter(f"filters are nested more than {_DEEPEST} deep: join many with And(…) or Or(…)")
     match filter:
         case Comparison(key, operator, value):
             compared = f"{_operand(key)} {operator} {literal(value)}"
@@ -157,11 +169,15 @@ def to_milvus(filter: Filter) -> str:
         case Exists(key):
             return _always(True) if key == _DOCUMENT else f"(exists {_operand(key)})"
         case And(parts):
-            return f"({' and '.join(map(to_milvus, parts))})" if parts else _always(True)
+            return (
+                f"({' and '.join(_compiled(part, deeper - 1) for part in parts)})" if parts else _always(True)
+            )
         case Or(parts):
-            return f"({' or '.join(map(to_milvus, parts))})" if parts else _always(False)
+            return (
+                f"({' or '.join(_compiled(part, deeper - 1) for part in parts)})" if parts else _always(False)
+            )
         case Not(part):
-            return f"(not {to_milvus(part)})"
+            return f"(not {_compiled(part, deeper - 1)})"
         case _:
             raise BadFilter(f"got {type(filter).__name__}: build filters with rag_plugins.where(key)")
 
@@ -198,6 +214,8 @@ def _checked_value(key: str, value: object) -> None:
         )
     if isinstance(value, float) and not math.isfinite(value):
         raise BadFilter(f"{key}: got {value}, expected a finite number")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise BadFilter(f"{key}: got {value}, expected an integer of 64 bits")
     if isinstance(value, str):
         _checked_text(key, value)
 

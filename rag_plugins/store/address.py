@@ -48,6 +48,10 @@ class Address:
             )
         self.path.parent.mkdir(parents=True, exist_ok=True)
 
+    def crashed(self) -> bool:
+        """Whether whoever last had the Lite database open ended without closing it: a log is left."""
+        return self.path is not None and any(self.path.glob("collections/*/wal/*"))
+
     def __str__(self) -> str:
         if self.path:
             return str(self.path)

@@ -44,6 +44,7 @@ class _Shared:
 
     lock: threading.RLock = field(default_factory=threading.RLock)
     users: int = 0
+    recovered: bool = False
     process: int = field(default_factory=os.getpid)
 
 
@@ -68,6 +69,8 @@ class Engine:
             if shared.process != self._process:
                 raise StoreError(self._forked())
             self.lock = shared.lock
+            shared.recovered = shared.recovered or (not shared.users and self.address.crashed())
+            self.recovered = shared.recovered
             try:
                 with reported(self.address, "opening"):
                     self._client = self._connect(config)
@@ -113,7 +116,10 @@ class Engine:
         """Create, index and load. Apart from each other: as one call they take half a second on Lite."""
         with self.lock:
             self._ask("create_collection", name, schema=schema, consistency_level="Strong")
-            self._ask("create_index", name, index_params=index, sync=False)
+            # Lite gains nothing from indexes: it searches exactly either way, as fast without. And a process
+            # killed while Lite writes an index file leaves a collection that cannot be loaded again.
+            if not self.lite:
+                self._ask("create_index", name, index_params=index, sync=False)
             self.load(name)
 
     def load(self, name: str) -> None:
@@ -151,7 +157,7 @@ class Engine:
         return list(self._ask("query", name, filter=filter, output_fields=list(fields), **bounds))
 
     def ids(self, name: str, filter: str) -> list[str]:
-        """Ids that an expression matches, ascending."""
+        """Ids that an expression matches, ascending; on Lite one may be there twice after a crash."""
         ids: list[str] = []
         more = filter
         while True:
@@ -159,7 +165,7 @@ class Engine:
             page = self._ask(
                 "query", name, filter=more, output_fields=["id"], limit=_IDS_A_PAGE, iterator="True"
             )
-            ids += sorted({row["id"] for row in page})
+            ids += sorted(row["id"] for row in page)
             if len(page) < _IDS_A_PAGE:
                 return ids
             more = f"({filter} and id > {literal(ids[-1])})"

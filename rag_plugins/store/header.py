@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,7 @@ __all__ = ["Header", "claim"]
 
 _KEY = "header"
 _ABSENT = "nothing"
+_REPAIRED_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ def claim(engine: Engine, state: State, wanted: Header) -> Header:
     else:
         _check(engine, wanted, recorded)
         engine.load(wanted.collection)
+        if engine.recovered:
+            _repair(engine, wanted.collection)
         keeps = isinstance(recorded, dict) and recorded.get("keep_tokens") is True
         wanted = replace(wanted, keep_tokens=keeps or wanted.keep_tokens)
     if recorded != wanted.to_json():
@@ -71,7 +75,16 @@ def _create(engine: Engine, wanted: Header) -> None:
             )
         engine.drop(name)
     schema = table(wanted.fields)
-    engine.create(name, schema, index_params(schema, ["tenant", "doc_id"], exact=engine.lite))
+    engine.create(name, schema, index_params(schema, ["tenant", "doc_id"]))
+
+
+def _repair(engine: Engine, name: str) -> None:
+    """Write again, as one, the rows that Lite has twice: in a segment, and in the log it was made from."""
+    copies = Counter(engine.ids(name, 'id != ""'))
+    twice = [id for id, number in copies.items() if number > 1]
+    for start in range(0, len(twice), _REPAIRED_AT_ONCE):
+        engine.upsert(name, engine.get(name, twice[start : start + _REPAIRED_AT_ONCE], ["*"]))
+    engine.flush(name)
 
 
 def _check(engine: Engine, wanted: Header, recorded: JsonValue) -> None:

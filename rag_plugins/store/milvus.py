@@ -126,7 +126,7 @@ class MilvusStore:
 
     def ids(self, filter: Filter | None = None) -> list[str]:
         """Ids of the tenant's passages, ascending."""
-        return self._engine.ids(self._name, self._scoped(filter))
+        return list(dict.fromkeys(self._engine.ids(self._name, self._scoped(filter))))
 
     def count(self) -> int:
         """How many passages the tenant has."""

@@ -122,12 +122,12 @@ def _schema() -> CollectionSchema:
     return schema
 
 
-def index_params(schema: CollectionSchema, lookups: Sequence[str], *, exact: bool) -> IndexParams:
-    """Indexes for every vector field and for equality on `lookups`; `exact` search or the engine's choice."""
+def index_params(schema: CollectionSchema, lookups: Sequence[str]) -> IndexParams:
+    """A server's indexes: its own choice for dense vectors, and for equality on `lookups`."""
     params = MilvusClient.prepare_index_params()
     for field in schema.fields:
         if field.dtype == DataType.FLOAT_VECTOR:
-            params.add_index(field.name, index_type="FLAT" if exact else "AUTOINDEX", metric_type="IP")
+            params.add_index(field.name, index_type="AUTOINDEX", metric_type="IP")
         elif field.dtype == DataType.SPARSE_FLOAT_VECTOR:
             params.add_index(field.name, index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
     for name in lookups:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -96,6 +97,25 @@ def test_what_was_acknowledged_survives_a_killed_process(tmp_path, lines):
         hits = [id for id, _ in store.search("dense", unit(1.0), 16_384)]
         assert len(hits) == len(set(hits)) == store.count() == len(store.ids())
         assert acknowledged.keys() <= set(hits) and not deleted & set(hits)
+
+
+def test_rows_that_lite_has_twice_after_a_crash_are_made_one(tmp_path, monkeypatch):
+    path = tmp_path / "handbook.db"
+    log = path / "collections" / "passages" / "wal"
+    with MilvusStore.open(path, **arguments()) as store:
+        with monkeypatch.context() as patch:
+            patch.setattr(store._engine, "flush", lambda name: None)
+            store.upsert([row(n, metadata={"n": n}) for n in range(5)])
+        shutil.copytree(log, tmp_path / "kept")
+        store._engine.flush("passages")
+    assert not store._engine.recovered
+    # As if killed after the segment was written, and before its log was removed.
+    shutil.copytree(tmp_path / "kept", log, dirs_exist_ok=True)
+    with MilvusStore.open(path, **arguments()) as store:
+        assert store._engine.recovered
+        assert store.count() == len(store.ids()) == len(store._engine.ids("passages", 'id != ""')) == 5
+        assert len(store.search("dense", unit(1.0), 3)) == 3
+        assert store.fetch([name(3)]) == {name(3): row(3, metadata={"n": 3}).passage}
 
 
 def test_a_server_that_comes_back_is_used_again(own_milvus_server, tmp_path):

@@ -4,10 +4,13 @@ import threading
 
 import numpy as np
 import pytest
-from store_rows import DIM, FIELDS, FINGERPRINT, name, row, unit
+from pymilvus import MilvusClient
+from store_rows import DIM, FIELDS, FINGERPRINT, arguments, name, row, unit
 
+from rag_plugins.config import StoreConfig
 from rag_plugins.errors import BadInput, BadPassage, CollectionMismatch, ConfigError, StoreError
 from rag_plugins.filters import where
+from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.store.schema import VectorField
 from rag_plugins.types import Box, EmbedImage, EmbedText, Passage, Provenance, Word
 from rag_plugins.vectors import SparseVector
@@ -351,10 +354,26 @@ def test_a_record_without_its_collection_is_an_error(open_store, collection):
 
 def test_a_released_collection_is_loaded_again(store, collection):
     store.upsert([row(1)])
+    params = MilvusClient.prepare_index_params()
+    params.add_index("bm25", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
+    store._engine._client.create_index(collection, params, sync=False)
     store._engine._client.release_collection(collection)
     assert store.search("dense", unit(1.0), 5) == [(name(1), 1.0)]
     store._engine._client.release_collection(collection)
     assert store.ids() == [name(1)]
+
+
+def test_a_real_server_gets_indexes_and_no_flush(own_milvus_server, collection, tmp_path, monkeypatch):
+    monkeypatch.setattr(MilvusClient, "get_server_version", lambda self, timeout: "v2.6.7")
+    monkeypatch.setattr(MilvusClient, "flush", None)
+    config = StoreConfig(assets=tmp_path)
+    with MilvusStore.open(own_milvus_server.uri, **arguments(collection=collection, config=config)) as store:
+        store.upsert([row(n, tokens=b"t", terms={n: 1.0, 9: 2.0}) for n in range(1, 4)])
+        store.delete([name(3)])
+        assert [id for id, _ in store.search("dense", unit(1.0), 5)] == sorted([name(1), name(2)])
+        assert store.search("bm25", SparseVector.of({2: 3.0}), 5) == [(name(2), 3.0)]
+        indexes = store._engine._client.list_indexes(collection)
+        assert sorted(indexes) == ["bm25", "dense", "doc_id", "tenant"]
 
 
 def test_names_are_checked(open_store):
