@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,7 +22,7 @@ from rag_plugins.models.dense import DenseEncoder
 from rag_plugins.models.presets import DENSE_PRESETS, find_preset
 from rag_plugins.models.protocols import Candidate, Encoding, Reranker
 from rag_plugins.models.reranker import CrossEncoderReranker
-from rag_plugins.types import EmbedText, Hit, JsonValue, Passage, embed_text, passage_id
+from rag_plugins.types import EmbedText, Hit, JsonValue, Passage, embed_text
 from rag_plugins.vectors import Matrix, truncate
 
 __all__ = [
@@ -93,13 +93,10 @@ def adopt(
     Without an id of its own its metadata are its position: equal texts from two pages stay two passages,
     and adding one of them twice stays one.
     """
-    passage = index.passage(llm_text, view=view, doc_id=doc_id, caller_id=caller_id, metadata=metadata)
-    if caller_id is not None:
-        return passage
-    position = json.dumps(metadata, sort_keys=True)
-    content = json.dumps([llm_text, view])
-    made = passage_id(index.tenant, source=doc_id or "", position=position, content=content)
-    return replace(passage, id=made, doc_id=doc_id or made)
+    position = json.dumps([metadata, view], sort_keys=True)
+    return index.passage(
+        llm_text, view=view, doc_id=doc_id, caller_id=caller_id, metadata=metadata, position=position
+    )
 
 
 def other_view(passage: Passage) -> str | None:

@@ -106,16 +106,19 @@ class RagIndex:
         caller_id: str | None = None,
         metadata: Mapping[str, JsonValue] = _NOTHING,
         provenance: Provenance | None = None,
+        position: str = "",
     ) -> Passage:
         """Make a passage of this index's tenant.
 
         `view` is what retrieval reads, by default the same text. With a `caller_id` the passage is that
-        one, whatever its text; without, equal texts of one document are one passage. `doc_id` defaults to
-        the caller's id, and else to the passage's own.
+        one, whatever its text; without, equal texts at one position of one document are one passage.
+        `doc_id` defaults to the caller's id, and else to the passage's own.
         """
         llm_text = clean(llm_text)
         source = doc_id if doc_id is not None else ""
-        id = passage_id(self.tenant, caller_id=caller_id, source=source, content=llm_text)
+        id = passage_id(
+            self.tenant, caller_id=caller_id, source=source, position=position, content=llm_text
+        )
         return Passage(
             id=id,
             doc_id=next(name for name in (doc_id, caller_id, id) if name is not None),

@@ -35,6 +35,11 @@ _IDS_A_PAGE = 16_384
 """The longest page a server gives. Long, because each costs Lite a pass over all rows."""
 
 _NOT_LOADED = 101
+
+_KEEPALIVE = 600_000
+"""Milliseconds between pings. Lite's server hangs up, loudly, on clients that ping more often than every 5
+minutes, and pymilvus would every 10 seconds; a server that has died shows by the deadline of each call."""
+
 _FILE_TIMEOUT = 600.0  # A file has no network to wait for, and its first sparse search builds all postings.
 
 
@@ -85,7 +90,13 @@ class Engine:
         self.address.prepare()
         token = config.token.get_secret_value() if config.token else ""
         # pymilvus never closes a connection that it shares: one would leak with every file opened.
-        return MilvusClient(self.address.uri, token=token, timeout=self._timeout, dedicated=True)
+        return MilvusClient(
+            self.address.uri,
+            token=token,
+            timeout=self._timeout,
+            dedicated=True,
+            grpc_options={"grpc.keepalive_time_ms": _KEEPALIVE},
+        )
 
     def close(self) -> None:
         """Disconnect; the last engine on a file frees its lock. Idempotent."""
