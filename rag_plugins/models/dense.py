@@ -12,7 +12,7 @@ from rag_plugins.models.backend import Weights, digest, find_weights, shared
 from rag_plugins.models.presets import DENSE_PRESETS, Pooling, find_preset
 from rag_plugins.models.protocols import DENSE, Encoding, Representation
 from rag_plugins.models.sides import query_texts, view_texts
-from rag_plugins.models.trunk import Trunk
+from rag_plugins.models.trunk import Span, Trunk
 from rag_plugins.types import JsonValue, View
 
 __all__ = ["DenseEncoder"]
@@ -65,8 +65,8 @@ class DenseEncoder:
         """
         return self._encode(view_texts(views), self._document_prompt, want)
 
-    def query_spans(self, query: str) -> list[tuple[int, int]]:
-        """Start and end in the query of each token that `encode_queries` gives a vector for."""
+    def query_spans(self, query: str) -> tuple[list[Span], list[Span]]:
+        """Where in the query the tokens with a vector in `encode_queries` are, and those it cannot read."""
         return self._trunk.spans(query, self._query_prompt)
 
     def _encode(self, texts: Sequence[str], prompt: str, want: frozenset[Representation]) -> Encoding:

@@ -19,11 +19,12 @@ from rag_plugins.models.batching import token_batches
 from rag_plugins.models.bm25 import Bm25Encoder
 from rag_plugins.models.dense import DenseEncoder
 from rag_plugins.models.presets import RERANKER_PRESETS, find_preset
-from rag_plugins.models.protocols import Candidate, Representation
+from rag_plugins.models.protocols import Candidate, Encoding, Representation
 from rag_plugins.models.sides import query_texts, view_texts
 from rag_plugins.models.tokens import max_similarities, pack_tokens
+from rag_plugins.models.trunk import Span
 from rag_plugins.types import EmbedText, embed_text
-from rag_plugins.vectors import FloatArray
+from rag_plugins.vectors import FloatArray, Matrix
 
 __all__ = ["CrossEncoderReranker", "LateInteractionReranker"]
 
@@ -38,7 +39,8 @@ class LateInteractionReranker:
 
         score(q, d) = sum over query tokens t of  idf(t) max over tokens u of d of cos(t, u) / sum of idf(t)
 
-    MaxSim (ColBERT, arXiv:2004.12832) over the token vectors of a plain bi-encoder: at most about 1.
+    MaxSim (ColBERT, arXiv:2004.12832) over the token vectors of a plain bi-encoder: at most about 1. A
+    query token that the model cannot read (Chinese, to an English model) is matched literally instead.
     """
 
     name = "late-interaction"
@@ -50,26 +52,21 @@ class LateInteractionReranker:
         self._lexical = lexical
 
     def score(self, query: str, candidates: Sequence[Candidate]) -> FloatArray:
-        """Shape (n,), 0 for a candidate without tokens; `StoreError` for token vectors of another model.
+        """Shape (n,), 0 where nothing can match; `StoreError` for token vectors of another model.
 
         Candidates without packed tokens are encoded and packed here, so that all scores compare.
         """
         text = query_texts([query])[0]
-        rows = self._encoder.encode_queries([text], _TOKENS).tokens
-        assert rows is not None
-        if not len(rows[0]) or not candidates:
+        read, unread = self._encoder.query_spans(text)
+        if not candidates or not read + unread:
             return np.zeros(len(candidates), np.float32)
-        weights = self._weights(text, self._statistics(candidates))
-        return max_similarities(rows[0], self._packed(candidates)) @ weights
-
-    def _weights(self, query: str, lexical: Bm25Encoder) -> FloatArray:
-        """Each query token's share, shape (tokens,), summing to 1."""
-        words = word_spans(query)
-        idf = [_idf(query, span, words, lexical) for span in self._encoder.query_spans(query)]
-        weights = np.array(idf, np.float32)
-        if not weights.any():  # Only punctuation, or only words that every passage has: all count alike.
-            weights[:] = 1.0
-        return weights / weights.sum()
+        lexical = self._statistics(candidates)
+        terms = _token_terms(text, read + unread, lexical)
+        similar = max_similarities(
+            _tokens(self._encoder.encode_queries([text], _TOKENS))[0], self._packed(candidates)
+        )
+        literal = _literal(terms[len(read) :], candidates, lexical)
+        return np.hstack([similar, literal]) @ _weights(terms, lexical)
 
     def _statistics(self, candidates: Sequence[Candidate]) -> Bm25Encoder:
         if self._lexical and self._lexical.statistics.documents:
@@ -83,26 +80,51 @@ class LateInteractionReranker:
         packed = [candidate.tokens or b"" for candidate in candidates]
         if bare:
             views = [_text_view(candidates[n]) for n in bare]
-            matrices = self._encoder.encode_documents(views, _TOKENS).tokens
-            assert matrices is not None
+            matrices = _tokens(self._encoder.encode_documents(views, _TOKENS))
             for n, matrix in zip(bare, matrices, strict=True):
                 packed[n] = pack_tokens(matrix)
         return packed
 
 
-def _idf(query: str, token: tuple[int, int], words: Sequence[tuple[int, int]], lexical: Bm25Encoder) -> float:
-    """The idf of the word that a query token belongs to, 0 for punctuation.
+def _tokens(encoding: Encoding) -> tuple[Matrix, ...]:
+    return encoding.tokens or ()
 
-    A run of Chinese makes several terms: then the mean over those that the token is part of.
+
+def _token_terms(query: str, tokens: Sequence[Span], lexical: Bm25Encoder) -> list[list[str]]:
+    """For each query token the terms of the word it belongs to, none for punctuation.
+
+    A run of Chinese makes several terms: then only those that the token is part of.
     """
-    start, end = token
-    word = next((span for span in words if span[0] < end and start < span[1]), None)
-    if word is None:
-        return 0.0
-    terms = lexical.terms(query[slice(*word)])
-    piece = query[start:end].casefold()
-    touched = [term for term in terms if piece in term] or terms
-    return sum(map(lexical.idf, touched)) / len(touched) if touched else 0.0
+    words = word_spans(query)
+    found: list[list[str]] = []
+    for start, end in tokens:
+        word = next((span for span in words if span[0] < end and start < span[1]), (0, 0))
+        terms = lexical.terms(query[slice(*word)])
+        piece = query[start:end].casefold()
+        found.append([term for term in terms if piece in term] or terms)
+    return found
+
+
+def _weights(terms: Sequence[Sequence[str]], lexical: Bm25Encoder) -> FloatArray:
+    """Each query token's share, shape (tokens,), summing to 1: the mean idf of its terms."""
+    idf = [sum(map(lexical.idf, some)) / max(len(some), 1) for some in terms]
+    weights = np.array(idf, np.float32)
+    if not weights.any():  # Only punctuation: all count alike.
+        weights[:] = 1.0
+    return weights / weights.sum()
+
+
+def _literal(terms: Sequence[Sequence[str]], candidates: Sequence[Candidate], lexical: Bm25Encoder) -> Matrix:
+    """Shape (candidates, tokens): which share of each token's terms, by idf, the candidate has."""
+    matched = np.zeros((len(candidates), len(terms)), np.float32)
+    if not any(terms):
+        return matched
+    for row, candidate in zip(matched, candidates, strict=True):
+        has = set(lexical.terms(_text_view(candidate).text))
+        for n, some in enumerate(terms):
+            total = sum(map(lexical.idf, some))
+            row[n] = sum(lexical.idf(term) for term in some if term in has) / total if total else 0.0
+    return matched
 
 
 def _text_view(candidate: Candidate) -> EmbedText:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -16,7 +16,10 @@ from rag_plugins.models.batching import token_batches
 from rag_plugins.models.presets import Pooling
 from rag_plugins.vectors import Matrix, normalise
 
-__all__ = ["Trunk"]
+__all__ = ["Span", "Trunk"]
+
+Span: TypeAlias = tuple[int, int]
+"""Start and end in a text, in characters."""
 
 _BUDGET = 2048
 """Tokens a batch, padding included: measured as the fastest for small models on a CPU."""
@@ -67,14 +70,18 @@ class Trunk:
                     matrices[n] = normalise(matrix[self._own(ids, prompt)])
         return normalise(dense), matrices
 
-    def spans(self, text: str, prompt: str) -> list[tuple[int, int]]:
-        """Start and end in `text` of each token that `encode` gives a vector for."""
+    def spans(self, text: str, prompt: str) -> tuple[list[Span], list[Span]]:
+        """Where in `text` the tokens are that `encode` gives vectors for, and those it cannot read."""
         encoded = self._tokenize([prompt + text], return_offsets_mapping=True)
-        offsets: list[tuple[int, int]] = encoded["offset_mapping"][0]
-        own = self._own(encoded["input_ids"][0], prompt)
-        shift = len(prompt)
+        ids: list[int] = encoded["input_ids"][0]
+        own, unknown = self._own(ids, prompt), self._transformer.tokenizer.unk_token_id
         # A token may begin in the prompt's last space.
-        return [(max(offsets[n][0] - shift, 0), max(offsets[n][1] - shift, 0)) for n in np.flatnonzero(own)]
+        shifted = [
+            (max(start - len(prompt), 0), max(end - len(prompt), 0))
+            for start, end in encoded["offset_mapping"][0]
+        ]
+        read = [span for span, mine in zip(shifted, own, strict=True) if mine]
+        return read, [span for span, id in zip(shifted, ids, strict=True) if id == unknown and span[1]]
 
     def _tokenize(self, texts: list[str], **options: Any) -> Mapping[str, Any]:
         with self._tokenizing:

@@ -68,9 +68,10 @@ def test_prompts_are_read_but_their_tokens_are_left_out(tiny_bert):
 
 def test_query_spans_belong_to_the_token_vectors(tiny_bert):
     encoder = DenseEncoder(DenseLeg(model=str(tiny_bert), query_prompt="query: "))
-    query = "the pumps, changed 水?"
-    spans = encoder.query_spans(query)
-    assert [query[start:end] for start, end in spans] == ["the", "pump", "s", ",", "changed", "水", "?"]
+    query = "the pumps, changed 水阀?"
+    read, unread = encoder.query_spans(query)
+    assert [query[start:end] for start, end in read] == ["the", "pump", "s", ",", "changed", "水", "?"]
+    assert [query[start:end] for start, end in unread] == ["阀"]
     assert encoder.encode_queries([query], TOKENS).tokens[0].shape == (7, 32)
 
 

@@ -72,7 +72,7 @@ class TestLateInteraction:
         scores = LateInteractionReranker(minilm, lexical_of(*passages)).score(query, candidates(*passages))
         lexical = lexical_of(*passages)
         rows = minilm.encode_queries([query], TOKENS).tokens[0]
-        words = [query[start:end] for start, end in minilm.query_spans(query)]
+        words = [query[start:end] for start, end in minilm.query_spans(query)[0]]
         weights = np.array([lexical.idf(word) if word.isalpha() else 0.0 for word in words])
         for score, passage in zip(scores, passages, strict=True):
             exact = minilm.encode_documents([EmbedText(passage)], TOKENS).tokens[0]
@@ -99,6 +99,18 @@ class TestLateInteraction:
         passages = candidates(common, rare)
         scores = LateInteractionReranker(minilm, lexical).score(common + rare, passages)
         assert scores[1] > scores[0]
+
+    def test_words_that_the_model_cannot_read_are_matched_literally(self, tiny):
+        passages = ["阀门 red", "red", "水泵", "門"]
+        lexical = lexical_of(*passages)
+        scores = LateInteractionReranker(tiny, lexical).score("阀门", candidates(*passages))
+        assert scores.tolist() == [1.0, 0.0, 0.0, 0.0]
+        mixed = LateInteractionReranker(tiny, lexical).score("red 阀门", candidates(*passages))
+        rows, stored = tiny.encode_queries(["red 阀门"], TOKENS).tokens[0], packed(tiny, passages[1])
+        red, valve = lexical.idf("red"), lexical.idf("阀门")
+        cosine = (rows @ unpack_tokens(stored).T).max()
+        assert mixed[1] == pytest.approx(red * cosine / (red + 2 * valve), abs=1e-4)
+        assert mixed[0] > mixed[1]
 
     def test_a_query_of_punctuation_weighs_all_tokens_alike(self, tiny):
         scores = LateInteractionReranker(tiny, lexical_of(*PASSAGES)).score("? .", candidates(*PASSAGES))
