@@ -116,9 +116,7 @@ class RagIndex:
         """
         llm_text = clean(llm_text)
         source = doc_id if doc_id is not None else ""
-        id = passage_id(
-            self.tenant, caller_id=caller_id, source=source, position=position, content=llm_text
-        )
+        id = passage_id(self.tenant, caller_id=caller_id, source=source, position=position, content=llm_text)
         return Passage(
             id=id,
             doc_id=next(name for name in (doc_id, caller_id, id) if name is not None),
