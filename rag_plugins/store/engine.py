@@ -8,19 +8,18 @@ writers of one collection corrupt each other; `get(ids=…)` and `delete(ids=…
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pymilvus import CollectionSchema, MilvusClient, MilvusException
+from pymilvus import CollectionSchema, MilvusException
 from pymilvus.milvus_client.index import IndexParams
 
 from rag_plugins.config import StoreConfig
 from rag_plugins.errors import StoreError
 from rag_plugins.filters import literal
 from rag_plugins.store.address import Address
+from rag_plugins.store.connection import connect, disconnect
 from rag_plugins.store.report import reported
 
 __all__ = ["Engine", "Entity"]
@@ -36,25 +35,7 @@ _IDS_A_PAGE = 16_384
 
 _NOT_LOADED = 101
 
-_KEEPALIVE = 600_000
-"""Milliseconds between pings. Lite's server hangs up, loudly, on clients that ping more often than every 5
-minutes, and pymilvus would every 10 seconds; a server that has died shows by the deadline of each call."""
-
 _FILE_TIMEOUT = 600.0  # A file has no network to wait for, and its first sparse search builds all postings.
-
-
-@dataclass
-class _Shared:
-    """What this process's engines on one address share: Lite admits one writer of a collection at a time."""
-
-    lock: threading.RLock = field(default_factory=threading.RLock)
-    users: int = 0
-    recovered: bool = False
-    process: int = field(default_factory=os.getpid)
-
-
-_shared: dict[str, _Shared] = {}
-_registry = threading.Lock()
 
 
 class Engine:
@@ -67,57 +48,23 @@ class Engine:
         """Connect. Raises `ConfigError` for an unusable address, `StoreLocked`, `StoreUnavailable`."""
         self.address = Address.of(uri)
         self._timeout = max(config.timeout, _FILE_TIMEOUT) if self.address.path else config.timeout
-        self._process = os.getpid()
-        self._closed = False
-        with _registry:
-            shared = _shared.setdefault(self.address.uri, _Shared())
-            if shared.process != self._process:
-                raise StoreError(self._forked())
-            self.lock = shared.lock
-            shared.recovered = shared.recovered or (not shared.users and self.address.crashed())
-            self.recovered = shared.recovered
-            try:
-                with reported(self.address, "opening"):
-                    self._client = self._connect(config)
-                    # A real server limits how often it may be flushed, and does not need it.
-                    self.lite = "lite" in str(self._client.get_server_version(timeout=self._timeout)).lower()
-            except BaseException:
-                self._release(shared)
-                raise
-            shared.users += 1
-
-    def _connect(self, config: StoreConfig) -> Any:
-        self.address.prepare()
         token = config.token.get_secret_value() if config.token else ""
-        # pymilvus never closes a connection that it shares: one would leak with every file opened.
-        return MilvusClient(
-            self.address.uri,
-            token=token,
-            timeout=self._timeout,
-            dedicated=True,
-            grpc_options={"grpc.keepalive_time_ms": _KEEPALIVE},
-        )
+        self._connection = connect(self.address, token, self._timeout)
+        self._client = self._connection.client
+        self._closed = False
+        self.lock = self._connection.lock
+        self.recovered = self._connection.recovered
+        # A real server limits how often it may be flushed, and does not need it.
+        self.lite = self._connection.lite
 
     def close(self) -> None:
         """Disconnect; the last engine on a file frees its lock. Idempotent."""
-        with _registry:
-            if self._closed or os.getpid() != self._process:
-                return
-            self._closed = True
-            with self.lock, reported(self.address, "closing"):
-                self._client.close()
-                shared = _shared[self.address.uri]
-                shared.users -= 1
-                self._release(shared)
-
-    def _release(self, shared: _Shared) -> None:
-        if shared.users:
-            return
-        _shared.pop(self.address.uri, None)
-        if self.address.path:
-            from milvus_lite.server_manager import server_manager_instance
-
-            server_manager_instance.release_server(self.address.uri)
+        if os.getpid() != self._connection.process:
+            return  # A forked child must not touch what its parent uses.
+        with self.lock:
+            if not self._closed:
+                self._closed = True
+                disconnect(self._connection)
 
     def has(self, name: str) -> bool:
         """Whether there is a collection of that name."""
@@ -199,8 +146,7 @@ class Engine:
         """One call of the client, repeated once where the collection had to be loaded first."""
         if self._closed:
             raise StoreError(f"the store on {self.address} is closed: open it again")
-        if os.getpid() != self._process:
-            raise StoreError(self._forked())
+        self._connection.check_process()
         call = getattr(self._client, method)
         with reported(self.address, f"{method} of {name}"):
             try:
@@ -211,12 +157,6 @@ class Engine:
                 # Released, and it stays so for ever unless someone loads it.
                 self._client.load_collection(name, timeout=self._timeout)
                 return call(name, timeout=self._timeout, **arguments)
-
-    def _forked(self) -> str:
-        return (
-            f"{self.address} was opened before this process was forked, and does not work in the child: "
-            "open it after the fork, or start processes by 'spawn'"
-        )
 
 
 def _id_in(ids: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag_plugins.errors import StoreError
@@ -65,7 +65,8 @@ def test_storable_text_is_unicode_without_nul_and_otherwise_unchanged(text):
     assert kept == text or "\0" in text or any("\ud800" <= char <= "\udfff" for char in text)
 
 
-@given(st.dictionaries(text, json_values))
+@settings(max_examples=50)
+@given(st.dictionaries(text, json_values, max_size=5))
 def test_json_metadata_is_left_as_it_is(metadata):
     stored = stored_metadata(Passage("0" * 64, "d", (), "", metadata))
     assert json.dumps(stored) == json.dumps(metadata)

@@ -1,0 +1,115 @@
+"""The connections of this process, one an address, shared by all who open it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+from pymilvus import MilvusClient
+
+from rag_plugins.errors import StoreError
+from rag_plugins.store.address import Address
+from rag_plugins.store.report import reported
+
+__all__ = ["Connection", "connect", "disconnect"]
+
+_KEEPALIVE = 300_000
+"""Milliseconds between pings. Lite's server hangs up, loudly, on clients that ping more often than every 5
+minutes, and pymilvus would every 10 seconds; a server that has died shows by the deadline of each call."""
+
+_OLDEST_LITE = (3, 2, 2)
+"""Milvus Lite before this ranks every sparse field by a BM25 of its own, whatever metric was asked for."""
+
+
+@dataclass(eq=False)
+class Connection:
+    """A client, and the lock that its writers share: Lite admits one writer of a collection at a time.
+
+    `lite` tells Milvus Lite from a real server. `recovered` says that the last user of a file had crashed.
+    """
+
+    address: Address
+    key: str
+    client: Any
+    lite: bool
+    recovered: bool
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    process: int = field(default_factory=os.getpid)
+    users: int = 0
+
+    def check_process(self) -> None:
+        """Raises `StoreError` in a forked child: gRPC does not survive a fork."""
+        if os.getpid() != self.process:
+            raise StoreError(
+                f"{self.address} was opened before this process was forked, and does not work in the child: "
+                "open it after the fork, or start processes by 'spawn'"
+            )
+
+
+_connections: dict[str, Connection] = {}
+_registry = threading.Lock()
+
+
+def connect(address: Address, token: str, timeout: float) -> Connection:
+    """A connection, new or shared. Raises `StoreLocked`, `StoreUnavailable`, `StoreError`."""
+    key = f"{address.uri} {hashlib.sha256(token.encode()).hexdigest()}"
+    with _registry:
+        if key not in _connections:
+            _connections[key] = _open(address, key, token, timeout)
+        connection = _connections[key]
+        connection.check_process()
+        connection.users += 1
+        return connection
+
+
+def disconnect(connection: Connection) -> None:
+    """Give a connection back; the last user closes it and frees the file."""
+    with _registry, connection.lock:
+        connection.users -= 1
+        if not connection.users:
+            del _connections[connection.key]
+            with reported(connection.address, "closing"):
+                connection.client.close()
+                _free(connection.address)
+
+
+def _open(address: Address, key: str, token: str, timeout: float) -> Connection:
+    with reported(address, "opening"):
+        address.prepare()
+        crashed = address.crashed()
+        try:
+            # pymilvus keeps connections that it shares for ever: one would leak with every file opened.
+            client = MilvusClient(
+                address.uri,
+                token=token,
+                timeout=timeout,
+                dedicated=True,
+                grpc_options={"grpc.keepalive_time_ms": _KEEPALIVE},
+            )
+            version = str(client.get_server_version(timeout=timeout)).lower()
+            _check_version(address, version)
+        except BaseException:
+            _free(address)
+            raise
+    return Connection(address, key, client, "lite" in version, crashed)
+
+
+def _check_version(address: Address, version: str) -> None:
+    numbers = re.fullmatch(r".*lite\D*(\d+)\.(\d+)\.(\d+).*", version)
+    if numbers and tuple(map(int, numbers.groups())) < _OLDEST_LITE:
+        oldest = ".".join(map(str, _OLDEST_LITE))
+        raise StoreError(
+            f"{address} is {version}, which ranks sparse vectors wrongly: pip install 'milvus-lite>={oldest}'"
+        )
+
+
+def _free(address: Address) -> None:
+    """Lite keeps a file locked after its client is closed."""
+    if address.path:
+        from milvus_lite.server_manager import server_manager_instance
+
+        server_manager_instance.release_server(address.uri)
