@@ -55,9 +55,8 @@ def read_pages(
     with closing(_all_sheets(files, config)) as sheets:
         try:
             for file, sheet in sheets:
-                while len(waiting) >= 2 * workers or _pixels(waiting) + _size(sheet) > _PIXELS_AHEAD:
-                    if not waiting:
-                        break
+                ahead = _PIXELS_AHEAD - _size(sheet)
+                while len(waiting) >= 2 * workers or (waiting and _pixels(waiting) > ahead):
                     yield waiting.popleft().result()
                 waiting.append(_Waiting(file, _size(sheet), pool.submit(_page, file, sheet, config)))
             while waiting:
