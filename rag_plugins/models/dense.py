@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from rag_plugins.config import DenseLeg
@@ -31,6 +31,8 @@ class DenseEncoder:
         """Raises `UnknownPreset`; loads nothing."""
         self._leg = leg
         self._preset = find_preset(leg.model, DENSE_PRESETS)
+        # A search asks for its query's vector, its reranker for the same query's tokens: one pass.
+        self._query = lru_cache(maxsize=64)(self._encode_query)
 
     @property
     def source(self) -> str:
@@ -56,7 +58,10 @@ class DenseEncoder:
 
     def encode_queries(self, queries: Sequence[str], want: frozenset[Representation] = DENSE) -> Encoding:
         """Vectors of queries, with the query prompt before each; a `View` among them is a `SideError`."""
-        return self._encode(query_texts(queries), self._query_prompt, want)
+        texts = query_texts(queries)
+        if len(texts) == 1:
+            return _part(self._query(texts[0]), self._checked(want))
+        return self._encode(texts, self._query_prompt, want)
 
     def encode_documents(self, views: Sequence[View], want: frozenset[Representation] = DENSE) -> Encoding:
         """Vectors of text views, with the document prompt before each; what exceeds `max_length` is not read.
@@ -69,17 +74,20 @@ class DenseEncoder:
         """Where in the query the tokens with a vector in `encode_queries` are, and those it cannot read."""
         return self._trunk.spans(query, self._query_prompt)
 
+    def _encode_query(self, query: str) -> Encoding:
+        return self._encode([query], self._query_prompt, self.produces)
+
     def _encode(self, texts: Sequence[str], prompt: str, want: frozenset[Representation]) -> Encoding:
+        wants_tokens = Representation.TOKENS in self._checked(want)
+        dense, tokens = self._trunk.encode(texts, prompt, tokens=wants_tokens)
+        return _part(Encoding(dense=dense, tokens=tuple(tokens)), want)
+
+    def _checked(self, want: frozenset[Representation]) -> frozenset[Representation]:
         if not want or not want <= self.produces:
             raise BadInput(
                 f"{sorted(kind.value for kind in want)} are wanted: this model gives dense and tokens"
             )
-        wants_tokens = Representation.TOKENS in want
-        dense, tokens = self._trunk.encode(texts, prompt, tokens=wants_tokens)
-        return Encoding(
-            dense=dense if Representation.DENSE in want else None,
-            tokens=tuple(tokens) if wants_tokens else None,
-        )
+        return want
 
     @cached_property
     def _weights(self) -> Weights:
@@ -129,3 +137,12 @@ class DenseEncoder:
         if given is not None:
             return given
         return next((prompt for name in names if (prompt := self._trunk.prompts.get(name))), "")
+
+
+def _part(encoding: Encoding, want: frozenset[Representation]) -> Encoding:
+    """What was wanted of it, in arrays of the caller's own."""
+    dense, tokens = encoding.dense, encoding.tokens
+    return Encoding(
+        dense=dense.copy() if dense is not None and Representation.DENSE in want else None,
+        tokens=tokens if Representation.TOKENS in want else None,
+    )
