@@ -34,11 +34,12 @@ class StatisticsKeeper:
         self._key = f"bm25/{leg}/{digest(tenant)}"
         self._changed = 0
         self._stale = False
+        self._doubtful = False
         self._load()
 
     def exchange(self, passages: Sequence[Passage]) -> None:
         """Count passages that are about to be written, and no longer count those they replace."""
-        self._mark()
+        self._begin()
         if self._encoder.statistics.documents:
             self._forget(list(self._store.fetch([passage.id for passage in passages]).values()))
         self._encoder.learn(_views(passages))
@@ -46,9 +47,13 @@ class StatisticsKeeper:
 
     def remove(self, ids: Sequence[str]) -> None:
         """No longer count passages that are about to be deleted."""
-        self._mark()
+        self._begin()
         self._forget(list(self._store.fetch(ids).values()))
         self._changed += len(ids)
+
+    def doubt(self) -> None:
+        """A write has failed, so some rows may not be as counted: count them again before the next."""
+        self._doubtful = True
 
     def settle(self) -> None:
         """After a run of writes: rewrite weights that have drifted, save when enough has changed."""
@@ -59,8 +64,8 @@ class StatisticsKeeper:
             self.save()
 
     def save(self) -> None:
-        """Write the statistics, which removes the mark."""
-        if self._stale:
+        """Write the statistics, which removes the mark; doubtful ones are left to be counted again."""
+        if self._stale and not self._doubtful:
             self._store.state.put({self._key: self._encoder.statistics.to_json(), self._mark_key: False})
             self._stale = False
             self._changed = 0
@@ -68,6 +73,11 @@ class StatisticsKeeper:
     @property
     def _mark_key(self) -> str:
         return f"stale/{self._key}"
+
+    def _begin(self) -> None:
+        self._mark()
+        if self._doubtful:
+            self._recount()
 
     def _mark(self) -> None:
         if not self._stale:
@@ -94,6 +104,7 @@ class StatisticsKeeper:
         self._encoder.statistics = Bm25Statistics()
         for passages in self._store.scan():
             self._encoder.learn(_views(passages))
+        self._doubtful = False
         self._reweigh()
 
     def _reweigh(self) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
+from threading import RLock
 from typing import TypeVar
 
 from rag_plugins.errors import BadPassage
@@ -43,68 +45,85 @@ class Writer:
         self._legs = legs
         self._keepers = keepers
         self._token_encoder = token_encoder
+        self._lock = RLock()  # Counting and writing belong together; readers need not wait.
 
     def add(self, passages: Sequence[Passage]) -> list[str]:
         """Insert or replace by id; ids in the order given. Raises `BadPassage` before anything is written."""
         unique = {passage.id: passage for passage in passages}
+        documents: dict[str, list[str]] = {}
         for passage in unique.values():
             _view(passage)
-        self._put(list(unique.values()))
-        documents: dict[str, dict[str, None]] = {}
-        for passage in unique.values():
-            documents.setdefault(passage.doc_id, {})[passage.id] = None
-        self.manifest.write(self._extended(doc_id, list(ids)) for doc_id, ids in documents.items())
+            self._store.check(passage)
+            documents.setdefault(passage.doc_id, []).append(passage.id)
+        with self._lock:
+            self._put(list(unique.values()))
+            self.manifest.write(self._extended(doc_id, ids) for doc_id, ids in documents.items())
         return [passage.id for passage in passages]
 
     def replace(self, documents: Sequence[tuple[DocumentRecord, Sequence[Passage]]]) -> None:
-        """Make each document's passages exactly these: add, record, then delete what is left of the old.
+        """Make each document's passages exactly these.
 
-        Where a record is not complete, its old passages stay: a page that cannot be read today is no
-        reason to lose what was read of it before.
+        First what is about to be is recorded as incomplete, old ids and new, so that whatever a crash
+        leaves behind is known, and read again. A record that comes in incomplete keeps its old passages:
+        a page that cannot be read today is no reason to lose what was read of it before.
         """
-        self._put([passage for _, passages in documents for passage in passages])
-        records: list[DocumentRecord] = []
-        left: list[str] = []
-        for record, _ in documents:
-            old = self._left_of(record)
-            left += old if record.complete else []
-            records.append(
-                record if record.complete else dataclasses.replace(record, ids=(*record.ids, *old))
-            )
-        self.manifest.write(records)
-        self._drop(left)
+        with self._lock:
+            both = [self._extended(record.doc_id, record.ids) for record, _ in documents]
+            self.manifest.write(dataclasses.replace(record, complete=False) for record in both)
+            self._put([passage for _, passages in documents for passage in passages])
+            records = [
+                record if record.complete else dataclasses.replace(record, ids=known.ids)
+                for (record, _), known in zip(documents, both, strict=True)
+            ]
+            kept = {id for record in records for id in record.ids}
+            self._drop([id for record in both for id in record.ids if id not in kept])
+            self.manifest.write(records)
 
     def delete(self, doc_id: str) -> int:
         """Delete a document's passages; how many there were."""
-        ids = self._store.ids(where("doc_id") == doc_id)
-        removed = self._drop(ids)
-        if self.manifest.get(doc_id) is not None:
-            self.manifest.write(removed=[doc_id])
-        return removed
+        with self._lock:
+            removed = self._drop(self._store.ids(where("doc_id") == doc_id))
+            if self.manifest.get(doc_id) is not None:
+                self.manifest.write(removed=[doc_id])
+            return removed
 
     def settle(self) -> None:
         """After a run of writes: bring stored term weights up to date and save the statistics."""
-        for keeper in self._keepers:
-            keeper.settle()
+        with self._lock:
+            for keeper in self._keepers:
+                keeper.settle()
 
     def close(self) -> None:
         """Save what is not yet saved."""
-        for keeper in self._keepers:
-            keeper.save()
+        with self._lock:
+            for keeper in self._keepers:
+                keeper.save()
 
     def _put(self, passages: Sequence[Passage]) -> None:
         for batch in _batches(passages, _BATCH):
-            for keeper in self._keepers:
-                keeper.exchange(batch)
-            self._store.upsert(self._rows(batch))
+            with self._counted():
+                for keeper in self._keepers:
+                    keeper.exchange(batch)
+                self._store.upsert(self._rows(batch))
 
     def _drop(self, ids: Sequence[str]) -> int:
         removed = 0
         for batch in _batches(ids, _BATCH):
-            for keeper in self._keepers:
-                keeper.remove(batch)
-            removed += self._store.delete(batch)
+            with self._counted():
+                for keeper in self._keepers:
+                    keeper.remove(batch)
+                removed += self._store.delete(batch)
         return removed
+
+    @contextmanager
+    def _counted(self) -> Generator[None]:
+        """Statistics change before the rows do: if these then fail to, the rows are counted again."""
+        try:
+            yield
+        except BaseException:
+            for keeper in self._keepers:
+                keeper.doubt()
+            raise
 
     def _rows(self, passages: Sequence[Passage]) -> list[Row]:
         views: list[View] = [_view(passage) for passage in passages]
@@ -126,11 +145,6 @@ class Writer:
     def _wanted(self, encoder: Encoder) -> frozenset[Representation]:
         wanted = {leg.representation for leg in self._legs if leg.encoder is encoder}
         return frozenset(wanted | ({Representation.TOKENS} if encoder is self._token_encoder else set()))
-
-    def _left_of(self, record: DocumentRecord) -> list[str]:
-        """Passages that the document had and that the record no longer names."""
-        old = self.manifest.get(record.doc_id)
-        return [id for id in old.ids if id not in set(record.ids)] if old else []
 
     def _extended(self, doc_id: str, ids: Sequence[str]) -> DocumentRecord:
         old = self.manifest.get(doc_id) or DocumentRecord(doc_id, ())

@@ -44,7 +44,7 @@ class DenseEncoder:
         """Width of its vectors, without loading where a preset declares it."""
         return self._preset.dim if self._preset else self._trunk.dim
 
-    @cached_property
+    @property
     def fingerprint(self) -> Mapping[str, JsonValue]:
         """What vectors depend on; a model from a folder is known by its weights, wherever the folder is."""
         return {

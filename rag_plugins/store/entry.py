@@ -13,7 +13,7 @@ from rag_plugins.store.codec import TEXTS, encode, storable
 from rag_plugins.store.schema import MAX_TEXT, Row, VectorField, checked_id, row_vector, stored_metadata
 from rag_plugins.types import JsonValue, Passage
 
-__all__ = ["Entry", "batches", "spilled_keys", "with_spilled"]
+__all__ = ["Entry", "batches", "scalars_of", "spilled_keys", "with_spilled"]
 
 _BATCH_BYTES = 8_000_000
 """A server takes 64 MB in one message."""
@@ -34,20 +34,25 @@ class Entry:
     @classmethod
     def of(cls, row: Row, fields: Sequence[VectorField], tenant: str) -> Entry:
         """Raises `BadPassage` for what cannot be stored."""
-        passage = row.passage
-        id = checked_id(passage)
-        texts, spilled = _spill(id, _texts(passage))
-        scalars: dict[str, Any] = {
-            "id": id,
-            "tenant": tenant,
-            "doc_id": _name("doc_id", passage.doc_id),
-            "caller_id": None if passage.caller_id is None else _name("caller_id", passage.caller_id),
-            "metadata": stored_metadata(passage),
-            **texts,
-        }
+        scalars, spilled = scalars_of(row.passage, tenant)
         vectors = {field.name: row_vector(field, row) for field in fields}
         size = len(str(scalars)) + sum(12 * len(vector) for vector in vectors.values())
-        return cls(id, scalars | vectors, spilled, row.tokens, size)
+        return cls(row.passage.id, scalars | vectors, spilled, row.tokens, size)
+
+
+def scalars_of(passage: Passage, tenant: str) -> tuple[dict[str, Any], dict[str, JsonValue]]:
+    """A row's fields but for its vectors, and the texts too long for them. Raises `BadPassage`."""
+    id = checked_id(passage)
+    texts, spilled = _spill(id, _texts(passage))
+    scalars: dict[str, Any] = {
+        "id": id,
+        "tenant": tenant,
+        "doc_id": _name("doc_id", passage.doc_id),
+        "caller_id": None if passage.caller_id is None else _name("caller_id", passage.caller_id),
+        "metadata": stored_metadata(passage),
+        **texts,
+    }
+    return scalars, spilled
 
 
 def batches(entries: Sequence[Entry]) -> Iterator[list[Entry]]:

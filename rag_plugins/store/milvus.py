@@ -14,7 +14,7 @@ from rag_plugins.store import schema
 from rag_plugins.store.assets import AssetStore, user_data
 from rag_plugins.store.codec import TEXTS, decode
 from rag_plugins.store.engine import Engine
-from rag_plugins.store.entry import Entry, batches, spilled_keys, with_spilled
+from rag_plugins.store.entry import Entry, batches, scalars_of, spilled_keys, with_spilled
 from rag_plugins.store.header import Header, claim
 from rag_plugins.store.schema import MAX_HITS, Row, VectorField
 from rag_plugins.store.state import State
@@ -73,6 +73,10 @@ class MilvusStore:
         except BaseException:
             engine.close()
             raise
+
+    def check(self, passage: Passage) -> None:
+        """Raise the `BadPassage` that `upsert` would, before vectors are made for it."""
+        scalars_of(passage, self._tenant)
 
     def upsert(self, rows: Sequence[Row]) -> None:
         """Insert rows, or replace those of the same id; searchable and safe from a crash on return.

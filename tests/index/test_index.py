@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -248,6 +249,7 @@ def test_a_leg_of_weight_zero_is_not_run(reopen):
 
 def test_closing_twice_and_using_after_closing(reopen):
     index = reopen(preset="lexical")
+    fill(index)
     index.close()
     index.close()
     assert repr(index).startswith("RagIndex(")
@@ -263,3 +265,42 @@ def test_the_manifest_records_documents(index):
     assert records == {"pump": 1, "filter": 1}
     assert index._writer.manifest.generation == 3
     assert json.dumps(sorted(records))
+
+
+def test_a_write_that_fails_is_not_counted(reopen, monkeypatch):
+    with reopen(preset="lexical") as index:
+        fill(index)
+        before = index.search("dust filter")
+
+        def broken(rows):
+            raise StoreError("disk full")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(index.store, "upsert", broken)
+            with pytest.raises(StoreError, match="disk full"):
+                fill(index, {str(n): f"dust filter {n}" for n in range(5)})
+        fill(index, {"pump": TEXTS["pump"]})
+        assert index.search("dust filter") == before
+    with reopen(preset="lexical") as index:
+        assert index.search("dust filter") == before
+
+
+def test_a_passage_that_cannot_be_stored_is_refused_before_any_other_is(index):
+    good = [index.passage(f"filter {n}", caller_id=str(n)) for n in range(300)]
+    bad = index.passage("text", caller_id="bad", metadata={"long": "x" * 70_000})
+    with pytest.raises(BadPassage, match="metadata"):
+        index.add([*good, bad])
+    assert index.count() == 0
+
+
+def test_threads_share_an_index(index):
+    def write(worker):
+        for n in range(5):
+            fill(index, {f"{worker}-{n}": f"filter {worker} {n}"})
+            assert found(index, f"filter {worker} {n}")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    assert index.count() == 20
+    records = {record.doc_id for record in index._writer.manifest}
+    assert len(records) == 20 and len(found(index, "filter", k=50)) == 20

@@ -162,3 +162,27 @@ def test_progress_goes_to_standard_error(index, folder, capsys):
     index.ingest([folder], progress=True)
     shown = capsys.readouterr()
     assert "2/2" in shown.err and "pages/s" in shown.err and shown.out == ""
+
+
+def test_what_a_kill_leaves_of_a_changed_document_is_removed(path, folder):
+    (folder / "filter.md").write_text("word " * 400 + "the old strainer")
+    program = """
+import os, sys
+from rag_plugins import RagIndex
+from rag_plugins.ingest.writer import Writer
+Writer._drop = lambda self, ids: os._exit(9)
+RagIndex.open(sys.argv[1], preset="lexical").ingest([sys.argv[2]])
+"""
+    with RagIndex.open(path, config=LEXICAL) as index:
+        index.ingest([folder])
+    (folder / "filter.md").write_text("Change the dust filter every 250 hours.")
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path), str(folder)], capture_output=True, timeout=200
+    )
+    assert done.returncode == 9, done.stderr.decode()
+    (folder / "filter.md").write_text("Change the dust filter every 125 hours.")
+    with RagIndex.open(path, config=LEXICAL) as index:
+        assert index.count() > 2
+        assert index.ingest([folder]).documents == 1
+        assert index.count() == 2 and found(index, "strainer") == []
+        assert found(index, "dust filter") == ["Change the dust filter every 125 hours."]
