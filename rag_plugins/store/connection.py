@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import threading
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,23 +79,22 @@ def disconnect(connection: Connection) -> None:
 
 
 def _open(address: Address, key: str, token: str, timeout: float) -> Connection:
-    with reported(address, "opening"):
+    with ExitStack() as undo, reported(address, "opening"):
         address.prepare()
         crashed = address.crashed()
-        try:
-            # pymilvus keeps connections that it shares for ever: one would leak with every file opened.
-            client = MilvusClient(
-                address.uri,
-                token=token,
-                timeout=timeout,
-                dedicated=True,
-                grpc_options={"grpc.keepalive_time_ms": _KEEPALIVE},
-            )
-            version = str(client.get_server_version(timeout=timeout)).lower()
-            _check_version(address, version)
-        except BaseException:
-            _free(address)
-            raise
+        undo.callback(_free, address)
+        # pymilvus keeps connections that it shares for ever: one would leak with every file opened.
+        client = MilvusClient(
+            address.uri,
+            token=token,
+            timeout=timeout,
+            dedicated=True,
+            grpc_options={"grpc.keepalive_time_ms": _KEEPALIVE},
+        )
+        undo.callback(client.close)
+        version = str(client.get_server_version(timeout=timeout)).lower()
+        _check_version(address, version)
+        undo.pop_all()
     return Connection(address, key, client, "lite" in version, crashed)
 
 
