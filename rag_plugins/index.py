@@ -161,7 +161,7 @@ class RagIndex:
 
     def delete(self, doc_id: str) -> int:
         """Delete a document; how many passages it had. An unknown document is no error."""
-        removed = self._writer.delete(doc_id)
+        removed = self._writer.delete(clean(doc_id))
         self._writer.settle()
         return removed
 

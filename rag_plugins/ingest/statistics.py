@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rag_plugins.errors import BadInput
 from rag_plugins.ingest.manifest import digest
 from rag_plugins.models.bm25 import Bm25Encoder, Bm25Statistics
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.types import Passage, View, embed_text
+from rag_plugins.vectors import SparseVector
 
 __all__ = ["StatisticsKeeper"]
 
 _DRIFT = 0.05
 """Stored weights are rewritten when the mean length has moved this far from the one they were made with."""
+
+_BATCH = 512
 
 _UNSAVED = 0.05
 """Statistics are saved when this share of the passages has changed since the last time, and on closing."""
@@ -41,14 +44,14 @@ class StatisticsKeeper:
         """Count passages that are about to be written, and no longer count those they replace."""
         self._begin()
         if self._encoder.statistics.documents:
-            self._forget(list(self._store.fetch([passage.id for passage in passages]).values()))
-        self._encoder.learn(_views(passages))
+            self._forget([passage.id for passage in passages])
+        self._encoder.learn(_texts(passage.views for passage in passages))
         self._changed += len(passages)
 
     def remove(self, ids: Sequence[str]) -> None:
         """No longer count passages that are about to be deleted."""
         self._begin()
-        self._forget(list(self._store.fetch(ids).values()))
+        self._forget(ids)
         self._changed += len(ids)
 
     def doubt(self) -> None:
@@ -84,12 +87,13 @@ class StatisticsKeeper:
             self._store.state.put({self._mark_key: True})
             self._stale = True
 
-    def _forget(self, passages: Sequence[Passage]) -> None:
+    def _forget(self, ids: Sequence[str]) -> None:
+        stored = _texts(self._store.views(ids).values())
         try:
-            self._encoder.forget(_views(passages))
+            self._encoder.forget(stored)
         except BadInput:  # Another process has written meanwhile: the rows know better.
             self._recount()
-            self._encoder.forget(_views(passages))
+            self._encoder.forget(stored)
 
     def _load(self) -> None:
         saved = self._store.state.get(self._key)
@@ -102,15 +106,19 @@ class StatisticsKeeper:
     def _recount(self) -> None:
         self._mark()
         self._encoder.statistics = Bm25Statistics()
-        for passages in self._store.scan():
-            self._encoder.learn(_views(passages))
+        ids = self._store.ids()
+        for start in range(0, len(ids), _BATCH):
+            self._encoder.learn(_texts(self._store.views(ids[start : start + _BATCH]).values()))
         self._doubtful = False
         self._reweigh()
 
     def _reweigh(self) -> None:
         self._encoder.statistics.settle()
-        self._store.rewrite(self._leg, lambda rows: self._encoder.encode_documents(_views(rows)).sparse or ())
+        self._store.rewrite(self._leg, self._weights)
+
+    def _weights(self, passages: Sequence[Passage]) -> Sequence[SparseVector]:
+        return self._encoder.encode_documents(_texts(passage.views for passage in passages)).sparse or ()
 
 
-def _views(passages: Sequence[Passage]) -> list[View]:
-    return [view for passage in passages if (view := embed_text(passage.views)) is not None]
+def _texts(views: Iterable[Sequence[View]]) -> list[View]:
+    return [text for of_passage in views if (text := embed_text(of_passage)) is not None]

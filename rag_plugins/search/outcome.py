@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from rag_plugins.search.fusion import Fused, Ranking
-from rag_plugins.types import Passage, StageScore
+from rag_plugins.types import StageScore
 
 __all__ = ["Outcome", "Reranked"]
 
@@ -33,7 +33,6 @@ class Outcome:
     fused: list[Fused] = field(default_factory=list[Fused])
     reranked: list[Reranked] | None = None
     seconds: dict[str, float] = field(default_factory=dict[str, float])
-    passages: dict[str, Passage] = field(default_factory=dict[str, Passage])
 
     @property
     def final(self) -> list[tuple[str, float]]:

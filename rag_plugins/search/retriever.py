@@ -43,11 +43,11 @@ class HybridRetriever:
         """The best k passages; a blank query finds nothing. Raises `BadInput` and `StoreError`."""
         outcome = self.run(query, k, filter=filter, legs=legs)
         best = outcome.final[:k]
-        missing = [id for id, _ in best if id not in outcome.passages]
-        outcome.passages |= self._store.fetch(missing) if missing else {}
-        traces = outcome.traces([id for id, _ in best])
+        ids = [id for id, _ in best]
+        passages = self._store.fetch(ids) if ids else {}
+        traces = outcome.traces(ids)
         # A passage deleted by someone else since the legs ran is no longer a hit.
-        return [Hit(outcome.passages[id], score, traces[id]) for id, score in best if id in outcome.passages]
+        return [Hit(passages[id], score, traces[id]) for id, score in best if id in passages]
 
     def run(
         self,
@@ -104,12 +104,12 @@ class HybridRetriever:
         head = outcome.fused[: self._rerank_config.depth]
         ids = [item.id for item in head]
         with outcome.timed("fetch"):
-            outcome.passages |= self._store.fetch(ids)
+            views = self._store.views(ids)
             tokens = self._store.fetch_tokens(ids) if self._reranker.reads_tokens else {}
         with outcome.timed("rerank"):
-            head = [item for item in head if item.id in outcome.passages]
+            head = [item for item in head if item.id in views]
             raw = self._reranker.score(
-                query, [Candidate(outcome.passages[item.id].views, tokens.get(item.id)) for item in head]
+                query, [Candidate(views[item.id], tokens.get(item.id)) for item in head]
             )
             outcome.reranked = blend(head, raw.tolist(), self._rerank_config.blend)
             outcome.reranked += [

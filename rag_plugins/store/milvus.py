@@ -19,7 +19,7 @@ from rag_plugins.store.header import Header, claim
 from rag_plugins.store.schema import MAX_HITS, Row, VectorField
 from rag_plugins.store.state import State
 from rag_plugins.store.tokens import FileTokens, ServerTokens, TokenStore
-from rag_plugins.types import JsonValue, Passage
+from rag_plugins.types import JsonValue, Passage, View
 from rag_plugins.vectors import FloatArray, SparseVector
 
 __all__ = ["MilvusStore"]
@@ -109,6 +109,11 @@ class MilvusStore:
     def fetch(self, ids: Sequence[str]) -> dict[str, Passage]:
         """Passages by id, in the order of `ids`; missing ones are left out."""
         return self._passages(self._rows(ids, _PASSAGE), ids)
+
+    def views(self, ids: Sequence[str]) -> dict[str, tuple[View, ...]]:
+        """What retrieval reads of passages, by id. Far faster than `fetch`, which builds every word."""
+        rows = self._passages(self._rows(ids, _VIEWS), ids)
+        return {id: passage.views for id, passage in rows.items()}
 
     def fetch_tokens(self, ids: Sequence[str]) -> dict[str, bytes]:
         """Packed token vectors by id; missing ones are left out."""

@@ -304,3 +304,13 @@ def test_threads_share_an_index(index):
     assert index.count() == 20
     records = {record.doc_id for record in index._writer.manifest}
     assert len(records) == 20 and len(found(index, "filter", k=50)) == 20
+
+
+@pytest.mark.parametrize("name", ["a\ud800", 'x" or doc_id != "', "\n\\", "名前", "\x00n"])
+def test_odd_document_names_are_found_and_deleted(index, name):
+    fill(index)
+    index.add([index.passage("an odd gasket", doc_id=name, caller_id=name)])
+    (hit,) = index.search("gasket")
+    assert index.search("gasket", filter=where("doc_id") == hit.passage.doc_id) == [hit]
+    assert index.delete(name) == 1
+    assert found(index, "gasket") == [] and index.count() == 3

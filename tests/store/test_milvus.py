@@ -52,6 +52,14 @@ def test_passages_come_back_as_they_were(store):
     assert [type(fetched[name("rich")].metadata[key]) for key in ("whole", "real")] == [int, float]
 
 
+def test_views_are_those_of_the_passages(store):
+    long = "x" * 70_000
+    rows = [row(1), row(2, text=long)]
+    store.upsert([*rows, type(rows[0])(RICH, rows[0].vectors)])
+    ids = [name("rich"), name("absent"), name(2), name(1)]
+    assert store.views(ids) == {id: passage.views for id, passage in store.fetch(ids).items()}
+
+
 def test_an_upsert_replaces_the_whole_row(store):
     long = "x" * 70_000
     store.upsert([row(1, metadata={"old": 1, "both": 1}, caller_id="c", text=long, tokens=b"old")])
