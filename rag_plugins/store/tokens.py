@@ -128,10 +128,14 @@ class ServerTokens:
 
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, check_same_thread=False)
-    # A log beside the file: readers see whole transactions, and a crash of the process loses none.
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute(_TABLE)
+    try:
+        # A log beside the file: readers see whole transactions, and a crash of the process loses none.
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(_TABLE)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
