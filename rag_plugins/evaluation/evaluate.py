@@ -23,8 +23,8 @@ from rag_plugins.types import JsonValue, Passage
 
 __all__ = ["MEASURES", "Evaluation", "evaluate_folder", "measure"]
 
-MEASURES = {"nDCG@10": "nDCG@10", "MRR@10": "RR@10", "Recall@10": "R@10", "Recall@100": "R@100"}
-"""Our names and those of ir-measures."""
+MEASURES = {"nDCG@10": ("nDCG", 10), "MRR@10": ("RR", 10), "Recall@10": ("R", 10), "Recall@100": ("R", 100)}
+"""Our names; ir-measures' names and cut-offs."""
 
 _DEPTH = 100
 """Hits a leg, as a search for 10 has it; also what Recall@100 needs."""
@@ -85,9 +85,10 @@ def evaluate_folder(
 def measure(run: Run, qrels: Mapping[str, Mapping[str, int]]) -> dict[str, float]:
     """Mean over the queries of `qrels` of every measure; a query without hits counts as zero."""
     ir_measures = require("ir_measures", "evaluation")
-    parsed = {ours: ir_measures.parse_measure(theirs) for ours, theirs in MEASURES.items()}
-    means = ir_measures.calc_aggregate(parsed.values(), qrels, run)
-    return {ours: float(means[theirs]) for ours, theirs in parsed.items()}
+    # Not parse_measure: it reads names with parts of `ast` that Python 3.14 no longer has.
+    theirs = {name: getattr(ir_measures, measure) @ cutoff for name, (measure, cutoff) in MEASURES.items()}
+    means = ir_measures.calc_aggregate(theirs.values(), qrels, run)
+    return {name: float(means[measure]) for name, measure in theirs.items()}
 
 
 def _fill(index: RagIndex, corpus: Mapping[str, str], chunked: bool, progress: bool) -> None:
