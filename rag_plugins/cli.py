@@ -33,6 +33,7 @@ Preset = Annotated[
 ]
 ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="TOML", help="A configuration instead.")]
 Tenant = Annotated[str, typer.Option(help="Whose passages: everything read and written is scoped to it.")]
+Collection = Annotated[str, typer.Option(metavar="NAME", help="One of several collections of the database.")]
 AsJson = Annotated[bool, typer.Option("--json", help="End with the result as JSON, on one line.")]
 
 
@@ -83,6 +84,7 @@ def ingest(
         list[str] | None,
         typer.Option(help="A language to recognise, as Tesseract names it. May be repeated."),
     ] = None,
+    collection: Collection = "passages",
     tenant: Tenant = "",
 ) -> None:
     """Read files and folders into a collection: only what is new or has changed.
@@ -92,7 +94,8 @@ def ingest(
     from rag_plugins.index import RagIndex
     from rag_plugins.show import show_summary
 
-    with RagIndex.open(into, config=_config(preset, config, language), tenant=tenant) as index:
+    settings = _config(preset, config, language)
+    with RagIndex.open(into, config=settings, collection=collection, tenant=tenant) as index:
         summary = index.ingest(paths, progress=sys.stderr.isatty())
         total = index.count()
     show_summary(summary, total)
@@ -116,6 +119,7 @@ def search(
     leg: Annotated[list[str] | None, typer.Option(help="Use this leg alone. May be repeated.")] = None,
     preset: Preset = None,
     config: ConfigFile = None,
+    collection: Collection = "passages",
     tenant: Tenant = "",
     as_json: AsJson = False,
 ) -> None:
@@ -126,7 +130,7 @@ def search(
     if "://" not in db and not Path(db).exists():
         raise typer.BadParameter(f"there is no {db}: make it with `rag-plugins ingest PATHS… --into {db}`")
     settings, filter = _config(preset, config), _filter(where)
-    with RagIndex.open(db, config=settings, tenant=tenant) as index:
+    with RagIndex.open(db, config=settings, collection=collection, tenant=tenant) as index:
         hits = index.search(question, k, filter=filter, legs=leg)
     show_hits(hits)
     if as_json:

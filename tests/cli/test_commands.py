@@ -191,6 +191,14 @@ class TestSearch:
         code, out, _ = shell("search", db, "zeppelin", "--preset", "lexical")
         assert (code, out) == (0, "Nothing was found.\n")
 
+    def test_a_database_may_hold_several_collections(self, shell: Shell, db: Path, tmp_path: Path) -> None:
+        (tmp_path / "letters.txt").write_text("A letter about gaskets.")
+        ingested = ("ingest", tmp_path / "letters.txt", "--into", db, "--collection", "letters")
+        assert shell(*ingested, "--preset", "lexical")[0] == 0
+        search = ("search", db, "gaskets", "--preset", "lexical")
+        assert "A letter about gaskets." in shell(*search, "--collection", "letters")[1]
+        assert "A letter about gaskets." not in shell(*search)[1]
+
     def test_another_tenant_finds_nothing(self, shell: Shell, db: Path) -> None:
         assert "brass" not in shell("search", db, "brass", "--preset", "lexical", "--tenant", "other")[1]
 
