@@ -151,6 +151,7 @@ class RagIndex:
         self, query: str, k: int = 5, *, filter: Filter | None = None, legs: Sequence[str] | None = None
     ) -> list[Hit]:
         """The best k passages, best first; `legs` names the legs to use. Raises `BadInput`, `StoreError`."""
+        self._writer.refresh()
         return self._retriever.search(query, k, filter=filter, legs=legs)
 
     def run(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from time import monotonic
+from uuid import uuid4
 
 from rag_plugins.errors import BadInput
 from rag_plugins.ingest.manifest import digest
 from rag_plugins.models.bm25 import Bm25Encoder, Bm25Statistics
 from rag_plugins.store.milvus import MilvusStore
-from rag_plugins.types import Passage, View, embed_text
+from rag_plugins.types import JsonValue, Passage, View, embed_text
 from rag_plugins.vectors import SparseVector
 
 __all__ = ["StatisticsKeeper"]
@@ -17,6 +19,9 @@ _DRIFT = 0.05
 """Stored weights are rewritten when the mean length has moved this far from the one they were made with."""
 
 _BATCH = 512
+
+_REFRESH = 5.0
+"""Seconds between looks at what others have saved."""
 
 _UNSAVED = 0.05
 """Statistics are saved when this share of the passages has changed since the last time, and on closing."""
@@ -38,7 +43,14 @@ class StatisticsKeeper:
         self._changed = 0
         self._stale = False
         self._doubtful = False
+        self._version: JsonValue = None
+        self._looked = 0.0
         self._load()
+
+    def refresh(self) -> None:
+        """Before a search: take over, within seconds, what another writer of the collection has saved."""
+        if not self._stale and monotonic() - self._looked > _REFRESH:
+            self._catch_up()
 
     def exchange(self, passages: Sequence[Passage]) -> None:
         """Count passages that are about to be written, and no longer count those they replace."""
@@ -69,13 +81,19 @@ class StatisticsKeeper:
     def save(self) -> None:
         """Write the statistics, which removes the mark; doubtful ones are left to be counted again."""
         if self._stale and not self._doubtful:
-            self._store.state.put({self._key: self._encoder.statistics.to_json(), self._mark_key: False})
+            self._version = uuid4().hex
+            saved: dict[str, JsonValue] = {self._key: self._encoder.statistics.to_json()}
+            self._store.state.put({**saved, self._version_key: self._version, self._mark_key: False})
             self._stale = False
             self._changed = 0
 
     @property
     def _mark_key(self) -> str:
         return f"stale/{self._key}"
+
+    @property
+    def _version_key(self) -> str:
+        return f"version/{self._key}"
 
     def _begin(self) -> None:
         self._mark()
@@ -84,6 +102,7 @@ class StatisticsKeeper:
 
     def _mark(self) -> None:
         if not self._stale:
+            self._catch_up()
             self._store.state.put({self._mark_key: True})
             self._stale = True
 
@@ -96,12 +115,20 @@ class StatisticsKeeper:
             self._encoder.forget(stored)
 
     def _load(self) -> None:
-        saved = self._store.state.get(self._key)
-        if isinstance(saved, dict) and not self._store.state.get(self._mark_key):
-            self._encoder.statistics = Bm25Statistics.from_json(saved)
-        elif self._store.count():
+        if self._store.state.get(self._mark_key):
             self._recount()
             self.save()
+        else:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """The saved statistics, where they are not those that are known already."""
+        self._looked = monotonic()
+        version = self._store.state.get(self._version_key)
+        saved = self._store.state.get(self._key) if version != self._version else None
+        if isinstance(saved, dict):
+            self._encoder.statistics = Bm25Statistics.from_json(saved)
+            self._version = version
 
     def _recount(self) -> None:
         self._mark()

@@ -87,6 +87,11 @@ class Writer:
                 self.manifest.write(removed=[doc_id])
             return removed
 
+    def refresh(self) -> None:
+        """Before a search: know what other writers of the collection have done."""
+        for keeper in self._keepers:
+            keeper.refresh()
+
     def settle(self) -> None:
         """After a run of writes: bring stored term weights up to date and save the statistics."""
         with self._lock:

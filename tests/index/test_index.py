@@ -314,3 +314,15 @@ def test_odd_document_names_are_found_and_deleted(index, name):
     assert index.search("gasket", filter=where("doc_id") == hit.passage.doc_id) == [hit]
     assert index.delete(name) == 1
     assert found(index, "gasket") == [] and index.count() == 3
+
+
+def test_what_another_writer_added_is_found(reopen, monkeypatch):
+    monkeypatch.setattr("rag_plugins.ingest.statistics._REFRESH", 0.0)
+    with reopen(preset="lexical") as reader, reopen(preset="lexical") as writer:
+        fill(writer)
+        assert found(reader, "dust filter") == ["filter"]
+        fill(reader, {"gasket": "A gasket beside the filter."})
+        writer.delete("fuse")
+        assert found(writer, "gasket") == ["gasket"] and found(reader, "fuse") == []
+    with reopen(preset="lexical") as index:
+        assert index._writer._keepers[0]._encoder.statistics.documents == index.count() == 3
