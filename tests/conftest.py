@@ -10,6 +10,11 @@ import uuid
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("timeless", settings.default, deadline=None)
+settings.load_profile("timeless")
 
 
 class MilvusServer:
