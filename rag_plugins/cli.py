@@ -98,7 +98,8 @@ def ingest(
     with RagIndex.open(into, config=settings, collection=collection, tenant=tenant) as index:
         summary = index.ingest(paths, progress=sys.stderr.isatty())
         total = index.count()
-    show_summary(summary, total)
+        weights = index.weights if summary.documents else {}  # No model is needed to find nothing new.
+    show_summary(summary, total, weights)
     if not summary.documents and not summary.unchanged:
         raise typer.Exit(1)
 

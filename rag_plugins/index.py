@@ -43,12 +43,19 @@ class RagIndex:
     """
 
     def __init__(
-        self, config: Config, tenant: str, store: MilvusStore, retriever: HybridRetriever, writer: Writer
+        self,
+        config: Config,
+        tenant: str,
+        store: MilvusStore,
+        legs: Sequence[Leg],
+        retriever: HybridRetriever,
+        writer: Writer,
     ) -> None:
         """Take what `open` has built."""
         self.config = config
         self.tenant = tenant
         self.store = store
+        self._legs = legs
         self._retriever = retriever
         self._writer = writer
         self._indexer = Indexer(writer, store.assets, config, tenant)
@@ -90,12 +97,20 @@ class RagIndex:
         ]
         writer = Writer(store, legs, tenant, keepers, _token_encoder(config, legs))
         retriever = HybridRetriever(store, legs, config.fusion, reranker, config.reranker)
-        return cls(config, tenant, store, retriever, writer)
+        return cls(config, tenant, store, legs, retriever, writer)
 
     @property
     def assets(self) -> AssetStore:
         """Page images by content id."""
         return self.store.assets
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """Where the weights of each leg's model come from, by leg; legs without weights are left out.
+
+        "package …", "folder …", "cache" or "hub". Raises `ModelNotFound`; may download.
+        """
+        return {leg.name: leg.encoder.source for leg in self._legs if isinstance(leg.encoder, DenseEncoder)}
 
     def passage(
         self,

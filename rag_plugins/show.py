@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["hit_json", "show_evaluation", "show_hits", "show_presets", "show_summary"]
 
 
-def show_summary(summary: IngestSummary, total: int) -> None:
-    """How ingestion went, then what could not be read; `total` passages are now in the collection."""
+def show_summary(summary: IngestSummary, total: int, weights: Mapping[str, str]) -> None:
+    """How ingestion went, then what could not be read; `total` passages are now in the collection.
+
+    `weights` says for each leg where its model's weights came from.
+    """
     console = Console()
     table = Table(box=None, show_header=False)
     rows = {
@@ -34,6 +37,7 @@ def show_summary(summary: IngestSummary, total: int) -> None:
         "passages": f"{summary.passages} stored, {total} in the collection",
         "time": f"{summary.seconds:.1f} s, {summary.pages_per_second:.1f} pages/s",
         "not read": str(len(summary.bad)),
+        **{f"{leg} weights": f"from {source}" for leg, source in weights.items()},
     }
     for name, value in rows.items():
         table.add_row(name, value)

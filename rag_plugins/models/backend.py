@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import logging
 from collections.abc import Callable, Generator, Hashable
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import Any, TypeVar, cast
 from rag_plugins.errors import ConfigError, ModelNotFound, require
 
 __all__ = ["Weights", "digest", "find_weights", "limit_length", "quiet", "shared"]
+
+_logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -45,6 +48,7 @@ def find_weights(model: str, package: str | None = None) -> Weights:
             tried.append(f"{place} ({_first_line(error)})")
             continue
         if weights and any(weights.path.rglob("*.safetensors")):
+            _logger.info("%s: weights from %s", model, weights.source)
             return weights
         if weights:
             tried.append(f"{place} (no .safetensors in {weights.path}, and pickles are not loaded)")

