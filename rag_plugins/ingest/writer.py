@@ -88,9 +88,16 @@ class Writer:
             return removed
 
     def refresh(self) -> None:
-        """Before a search: know what other writers of the collection have done."""
-        for keeper in self._keepers:
-            keeper.refresh()
+        """Before a search: know what other processes have written. Never waits for a writer of this one.
+
+        While that one writes, its counts are the newest there are, and none may replace them.
+        """
+        if self._lock.acquire(blocking=False):
+            try:
+                for keeper in self._keepers:
+                    keeper.refresh()
+            finally:
+                self._lock.release()
 
     def settle(self) -> None:
         """After a run of writes: bring stored term weights up to date and save the statistics."""

@@ -18,7 +18,7 @@ from rag_plugins.store.report import reported
 
 __all__ = ["Connection", "connect", "disconnect"]
 
-_KEEPALIVE = 300_000
+_KEEPALIVE = 600_000
 """Milliseconds between pings. Lite's server hangs up, loudly, on clients that ping more often than every 5
 minutes, and pymilvus would every 10 seconds; a server that has died shows by the deadline of each call."""
 

