@@ -10,6 +10,7 @@ RagPluginsError
 ├── SideError              the two sides of a passage were mixed      (also TypeError)
 ├── BadInput               refused before anything was done           (also ValueError)
 │   ├── BadFilter          a filter that cannot be compiled
+│   ├── BadQuery           a recall rule that cannot be read
 │   ├── BadPassage         a passage that cannot be stored
 │   └── BadDocument        a file that cannot be read
 └── StoreError             what the store reported
@@ -27,6 +28,7 @@ __all__ = [
     "BadFilter",
     "BadInput",
     "BadPassage",
+    "BadQuery",
     "CollectionMismatch",
     "ConfigError",
     "MissingExtra",
@@ -80,6 +82,15 @@ class BadInput(RagPluginsError, ValueError):
 
 class BadFilter(BadInput):
     """A filter that cannot be compiled."""
+
+
+class BadQuery(BadInput):
+    """A recall rule that cannot be read: which character of which query, why, and what to write instead."""
+
+    def __init__(self, query: str, position: int, reason: str) -> None:
+        """`position` counts characters from 0."""
+        self.query, self.position, self.reason = query, position, reason
+        super().__init__(f"character {position + 1}: {reason}\n  {query}\n  {' ' * position}^")
 
 
 class BadPassage(BadInput):

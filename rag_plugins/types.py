@@ -14,10 +14,12 @@ __all__ = [
     "EmbedImage",
     "EmbedText",
     "Hit",
+    "Hits",
     "JsonValue",
     "Passage",
     "Provenance",
     "StageScore",
+    "TermMatch",
     "View",
     "Word",
     "embed_text",
@@ -173,3 +175,31 @@ class Hit:
     passage: Passage
     score: float
     trace: tuple[StageScore, ...] = ()
+
+
+class Hits(list[Hit]):
+    """Hits, best first, and what the search has to say about itself: a rule that was cut short, for one."""
+
+    def __init__(self, hits: Iterable[Hit] = (), notices: Iterable[str] = ()) -> None:
+        super().__init__(hits)
+        self.notices = tuple(notices)
+
+
+@dataclass(frozen=True, slots=True)
+class TermMatch:
+    """A term that query and passage share in a sparse leg; its part of the leg's score is the product.
+
+    `expanded`: the model added it, to the query or to the passage; it stands in neither literally.
+    `rule`: the recall rule that it matched, as written; None for a plain word.
+    """
+
+    term: str
+    query_weight: float
+    document_weight: float
+    expanded: bool = False
+    rule: str | None = None
+
+    @property
+    def score(self) -> float:
+        """Query weight x document weight."""
+        return self.query_weight * self.document_weight

@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from rag_plugins.types import JsonValue, View
 from rag_plugins.vectors import FloatArray, Matrix, SparseVector
 
-__all__ = ["DENSE", "Candidate", "Encoder", "Encoding", "Leg", "Representation", "Reranker"]
+__all__ = [
+    "DENSE",
+    "SPARSE",
+    "Candidate",
+    "Encoder",
+    "Encoding",
+    "Leg",
+    "Representation",
+    "Reranker",
+    "SparseModel",
+    "TokenModel",
+]
 
 
 class Representation(Enum):
@@ -23,6 +34,12 @@ class Representation(Enum):
 
 DENSE = frozenset({Representation.DENSE})
 """The usual wish: one vector a text."""
+
+SPARSE = frozenset({Representation.SPARSE})
+"""Weighted terms alone."""
+
+Span: TypeAlias = tuple[int, int]
+"""Start and end in a text, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +73,26 @@ class Encoder(Protocol):
 
     def encode_documents(self, views: Sequence[View], want: frozenset[Representation] = ...) -> Encoding:
         """Vectors of document views; a plain `str` among them raises `SideError`."""
+        ...
+
+
+class TokenModel(Encoder, Protocol):
+    """An encoder whose token vectors late interaction can read."""
+
+    def query_spans(self, query: str) -> tuple[list[Span], list[Span]]:
+        """Where in the query the tokens with a vector in `encode_queries` are, and those it cannot read."""
+        ...
+
+
+class SparseModel(Encoder, Protocol):
+    """An encoder whose sparse dimensions are terms that have names."""
+
+    def terms(self, dimensions: Sequence[int]) -> list[str]:
+        """The terms of dimensions, as strings."""
+        ...
+
+    def literal(self, text: str) -> frozenset[int]:
+        """The dimensions of the terms that stand in a text literally, whatever the model makes of them."""
         ...
 
 
