@@ -14,7 +14,16 @@ from typing import Literal, Protocol, TypeVar
 
 from rag_plugins.errors import UnknownPreset
 
-__all__ = ["DENSE_PRESETS", "RERANKER_PRESETS", "DensePreset", "Pooling", "RerankerPreset", "find_preset"]
+__all__ = [
+    "DENSE_PRESETS",
+    "RERANKER_PRESETS",
+    "SPARSE_PRESETS",
+    "DensePreset",
+    "Pooling",
+    "RerankerPreset",
+    "SparsePreset",
+    "find_preset",
+]
 
 Pooling = Literal["mean", "cls", "lasttoken"]
 
@@ -34,6 +43,29 @@ class DensePreset:
     matryoshka: tuple[int, ...] = ()
     package: str | None = None
     """The Python package that carries its weights."""
+    pickles: tuple[str, ...] = ()
+    """Its files that the hub has as pickles alone: they are read with `weights_only=True`."""
+    m3: bool = False
+    """A BGE-M3: the same pass gives lexical weights and token vectors with a head of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class SparsePreset:
+    """A learned sparse model: each dimension is a token of its vocabulary, `dim` how many there are.
+
+    splade: query and document each take a forward pass. inference-free: a query is its tokens with fixed
+    weights. m3: the lexical weights of a BGE-M3, which adds no terms. `gated`: the hub gives it to those who
+    have accepted its terms there. `pickles` as in `DensePreset`.
+    """
+
+    name: str
+    hub_id: str
+    licence: str
+    dim: int
+    max_length: int
+    kind: Literal["splade", "inference-free", "m3"] = "splade"
+    gated: bool = False
+    pickles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +80,8 @@ class RerankerPreset:
 
 
 _SEARCH = "Represent this sentence for searching relevant passages: "
+_TORCH_PICKLE = ("pytorch_model.bin",)
+_M3_PICKLES = (*_TORCH_PICKLE, "sparse_linear.pt", "colbert_linear.pt")
 
 _DENSE = (
     DensePreset(
@@ -129,6 +163,45 @@ _DENSE = (
         _SEARCH,
         matryoshka=(256, 768),
     ),
+    DensePreset("bge-m3", "BAAI/bge-m3", "MIT", 1024, 8192, "cls", pickles=_M3_PICKLES, m3=True),
+)
+
+# The SPLADE models were trained on at most 256 tokens; their authors say that 512 work as well.
+_SPARSE = (
+    SparsePreset(
+        "splade-v3", "naver/splade-v3", "CC BY-NC-SA 4.0", 30522, 512, gated=True, pickles=_TORCH_PICKLE
+    ),
+    SparsePreset(
+        "splade-cocondenser-ensembledistil",
+        "naver/splade-cocondenser-ensembledistil",
+        "CC BY-NC-SA 4.0",
+        30522,
+        512,
+        pickles=_TORCH_PICKLE,
+    ),
+    SparsePreset(
+        "Splade_PP_en_v1", "prithivida/Splade_PP_en_v1", "Apache-2.0", 30522, 512, pickles=_TORCH_PICKLE
+    ),
+    SparsePreset(
+        "granite-embedding-30m-sparse", "ibm-granite/granite-embedding-30m-sparse", "Apache-2.0", 50265, 512
+    ),
+    SparsePreset(
+        "opensearch-doc-v2-distill",
+        "opensearch-project/opensearch-neural-sparse-encoding-doc-v2-distill",
+        "Apache-2.0",
+        30522,
+        512,
+        "inference-free",
+    ),
+    SparsePreset(
+        "opensearch-doc-v3-distill",
+        "opensearch-project/opensearch-neural-sparse-encoding-doc-v3-distill",
+        "Apache-2.0",
+        30522,
+        512,
+        "inference-free",
+    ),
+    SparsePreset("bge-m3", "BAAI/bge-m3", "MIT", 250002, 8192, "m3", pickles=_M3_PICKLES),
 )
 
 _RERANKERS = (
@@ -148,6 +221,7 @@ _RERANKERS = (
 )
 
 DENSE_PRESETS: Mapping[str, DensePreset] = {preset.name: preset for preset in _DENSE}
+SPARSE_PRESETS: Mapping[str, SparsePreset] = {preset.name: preset for preset in _SPARSE}
 RERANKER_PRESETS: Mapping[str, RerankerPreset] = {preset.name: preset for preset in _RERANKERS}
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")

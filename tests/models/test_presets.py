@@ -1,8 +1,8 @@
 import pytest
 
-from rag_plugins.config import PIPELINES, CrossEncoderConfig, DenseLeg
+from rag_plugins.config import PIPELINES, CrossEncoderConfig, DenseLeg, SparseLeg
 from rag_plugins.errors import UnknownPreset
-from rag_plugins.models.presets import DENSE_PRESETS, RERANKER_PRESETS, find_preset
+from rag_plugins.models.presets import DENSE_PRESETS, RERANKER_PRESETS, SPARSE_PRESETS, find_preset
 
 
 def test_a_preset_is_found_by_name_and_by_hub_id():
@@ -23,7 +23,7 @@ def test_an_unknown_name_lists_the_known_ones(model):
 
 
 def test_names_and_hub_ids_are_distinct():
-    for presets in (DENSE_PRESETS, RERANKER_PRESETS):
+    for presets in (DENSE_PRESETS, SPARSE_PRESETS, RERANKER_PRESETS):
         assert all(name == preset.name for name, preset in presets.items())
         assert len({preset.hub_id for preset in presets.values()}) == len(presets)
 
@@ -38,4 +38,23 @@ def test_every_pipeline_names_models_that_are_known():
     for config in PIPELINES.values():
         for leg in config.legs:
             assert not isinstance(leg, DenseLeg) or find_preset(leg.model, DENSE_PRESETS)
+            assert not isinstance(leg, SparseLeg) or find_preset(leg.model, SPARSE_PRESETS)
     assert find_preset(CrossEncoderConfig().model, RERANKER_PRESETS)
+
+
+def test_a_bge_m3_is_the_same_model_in_both_tables():
+    dense = {preset.hub_id: preset for preset in DENSE_PRESETS.values() if preset.m3}
+    sparse = {preset.hub_id: preset for preset in SPARSE_PRESETS.values() if preset.kind == "m3"}
+    assert dense.keys() == sparse.keys() == {"BAAI/bge-m3"}
+    for hub_id, preset in dense.items():
+        twin = sparse[hub_id]
+        assert (preset.name, preset.licence, preset.max_length, preset.pickles) == (
+            twin.name,
+            twin.licence,
+            twin.max_length,
+            twin.pickles,
+        )
+
+
+def test_each_kind_of_sparse_model_has_a_preset():
+    assert {preset.kind for preset in SPARSE_PRESETS.values()} == {"splade", "inference-free", "m3"}
