@@ -13,7 +13,7 @@ from rich.text import Text
 
 from rag_plugins.config import PIPELINES, Config, CrossEncoderConfig, RerankerConfig
 from rag_plugins.demo.view import origin, where
-from rag_plugins.models.presets import DENSE_PRESETS, RERANKER_PRESETS
+from rag_plugins.models.presets import DENSE_PRESETS, RERANKER_PRESETS, SPARSE_PRESETS
 from rag_plugins.types import Hit, JsonValue, StageScore
 
 if TYPE_CHECKING:
@@ -86,9 +86,9 @@ def show_evaluation(result: Evaluation) -> None:
 
 
 def show_presets() -> None:
-    """Pipelines, dense models and rerankers that a configuration can name."""
+    """Pipelines, models and rerankers that a configuration can name."""
     console = Console()
-    for table in (_pipelines(), _dense_models(), _rerankers()):
+    for table in (_pipelines(), _dense_models(), _sparse_models(), _rerankers()):
         console.print(table)
 
 
@@ -107,7 +107,7 @@ def _pipelines() -> Table:
 
 
 def _legs(config: Config) -> str:
-    return ", ".join(leg.model if leg.kind == "dense" else leg.kind for leg in config.legs)
+    return ", ".join(leg.kind if leg.kind == "bm25" else leg.model for leg in config.legs)
 
 
 def _reranker(config: RerankerConfig | None) -> str:
@@ -127,6 +127,15 @@ def _dense_models() -> Table:
     for name, model in DENSE_PRESETS.items():
         prefixes = ", ".join(map(str, model.matryoshka)) or "–"
         table.add_row(name, model.licence, str(model.dim), prefixes, str(model.max_length))
+    return table
+
+
+def _sparse_models() -> Table:
+    table = _table("Sparse models: [[legs]] model = NAME", "name", "licence", "kind", "terms", "tokens")
+    for name, model in SPARSE_PRESETS.items():
+        licence = f"{model.licence} (gated)" if model.gated else model.licence
+        kind = model.kind.replace("-", " ")  # Breaks where there is no room.
+        table.add_row(name, licence, kind, str(model.dim), str(model.max_length))
     return table
 
 
