@@ -17,9 +17,8 @@ from rag_plugins.models.analysis import word_spans
 from rag_plugins.models.backend import Weights, find_weights, limit_length, quiet, shared
 from rag_plugins.models.batching import token_batches
 from rag_plugins.models.bm25 import Bm25Encoder
-from rag_plugins.models.dense import DenseEncoder
 from rag_plugins.models.presets import RERANKER_PRESETS, find_preset
-from rag_plugins.models.protocols import Candidate, Encoding, Representation
+from rag_plugins.models.protocols import Candidate, Encoding, Representation, TokenModel
 from rag_plugins.models.sides import query_texts, view_texts
 from rag_plugins.models.tokens import max_similarities, pack_tokens
 from rag_plugins.models.trunk import Span
@@ -46,7 +45,7 @@ class LateInteractionReranker:
     name = "late-interaction"
     reads_tokens = True
 
-    def __init__(self, encoder: DenseEncoder, lexical: Bm25Encoder | None = None) -> None:
+    def __init__(self, encoder: TokenModel, lexical: Bm25Encoder | None = None) -> None:
         """`lexical` knows the collection's idf; without it, or while it is empty, the candidates give it."""
         self._encoder = encoder
         self._lexical = lexical
@@ -58,7 +57,7 @@ class LateInteractionReranker:
         """
         text = query_texts([query])[0]
         read, unread = self._encoder.query_spans(text)
-        if not candidates or not read + unread:
+        if not candidates or not any(end > start for start, end in read + unread):
             return np.zeros(len(candidates), np.float32)
         lexical = self._statistics(candidates)
         terms = _token_terms(text, read + unread, lexical)
