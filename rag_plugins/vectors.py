@@ -48,6 +48,13 @@ class SparseVector:
         """{dimension: weight}, in Python's own numbers."""
         return dict(zip(self.indices.tolist(), self.values.tolist(), strict=True))
 
+    def strongest(self, most: int | None) -> SparseVector:
+        """The `most` largest weights, the lower dimension of equal ones; all of them for None."""
+        if most is None or len(self) <= most:
+            return self
+        kept = np.sort(np.argsort(-self.values, kind="stable")[:most])
+        return SparseVector(self.indices[kept], self.values[kept])
+
     def dot(self, other: SparseVector) -> float:
         """The inner product."""
         _, mine, theirs = np.intersect1d(self.indices, other.indices, assume_unique=True, return_indices=True)

@@ -45,3 +45,10 @@ def test_truncate_renormalises_the_prefix():
 def test_a_width_that_is_not_there_is_refused(width):
     with pytest.raises(ValueError, match=r"outside 1\.\.3"):
         truncate(np.ones((1, 3), np.float32), width)
+
+
+def test_the_strongest_weights_stay_and_of_equal_ones_the_lower_dimension():
+    vector = SparseVector.of({2: 0.5, 3: 2.0, 7: 0.5, 9: 1.0})
+    assert vector.strongest(3) == SparseVector.of({2: 0.5, 3: 2.0, 9: 1.0})
+    assert vector.strongest(1) == SparseVector.of({3: 2.0})
+    assert vector.strongest(4) == vector.strongest(None) == vector

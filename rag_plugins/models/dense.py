@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
-from pathlib import Path
 
 from rag_plugins.config import DenseLeg
 from rag_plugins.errors import BadInput
-from rag_plugins.models.backend import Weights, digest, find_weights, shared
+from rag_plugins.models.backend import Weights, find_weights, known_as, shared
 from rag_plugins.models.presets import DENSE_PRESETS, Pooling, find_preset
 from rag_plugins.models.protocols import DENSE, Encoding, Representation
 from rag_plugins.models.sides import query_texts, view_texts
@@ -112,11 +111,7 @@ class DenseEncoder:
 
     @property
     def _name(self) -> str:
-        if self._preset:
-            return self._preset.name
-        if Path(self._leg.model).expanduser().is_dir():
-            return f"folder {digest(self._weights.path)}"
-        return self._leg.model
+        return self._preset.name if self._preset else known_as(self._leg.model)
 
     @property
     def _max_length(self) -> int | None:

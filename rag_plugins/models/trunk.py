@@ -1,11 +1,9 @@
-"""A sentence-transformers model made safe to share: one forward pass to sentence and token vectors."""
+"""Sentence-transformers models made safe to share; a bi-encoder's one pass to sentence and token vectors."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from threading import Lock
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,9 +12,10 @@ from rag_plugins.errors import require
 from rag_plugins.models.backend import limit_length, quiet
 from rag_plugins.models.batching import token_batches
 from rag_plugins.models.presets import Pooling
+from rag_plugins.models.tokenizer import SafeTokenizer
 from rag_plugins.vectors import Matrix, normalise
 
-__all__ = ["Span", "Trunk"]
+__all__ = ["SharedModel", "Span", "Trunk", "as_array"]
 
 Span: TypeAlias = tuple[int, int]
 """Start and end in a text, in characters."""
@@ -25,13 +24,61 @@ _BUDGET = 2048
 """Tokens a batch, padding included: measured as the fastest for small models on a CPU."""
 
 
+class SharedModel:
+    """A sentence-transformers model that several threads may use at once."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model.eval()
+        self.tokenizer = SafeTokenizer(model.tokenizer)
+
+    @property
+    def max_length(self) -> int:
+        """How many tokens of a text it reads."""
+        return int(self.model.max_seq_length)
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """Prompts that it was saved with, by name."""
+        return self.model.prompts
+
+    def tokenize(self, texts: Sequence[str], **options: Any) -> Mapping[str, Any]:
+        """What the tokenizer makes of texts, cut to `max_length`."""
+        return self.tokenizer(texts, truncation=True, max_length=self.max_length, **options)
+
+    def outputs(
+        self, texts: Sequence[str], prompt: str, budget: int, **options: Any
+    ) -> Iterator[tuple[list[int], Mapping[str, Any]]]:
+        """Positions of texts with what a forward pass gives for them, in batches of `budget` tokens.
+
+        The options go to the pass: `task` ("query" or "document") for one.
+        """
+        for batch in token_batches(self._lengths(texts, prompt), budget):
+            yield batch, self._forward([texts[n] for n in batch], prompt, options)
+
+    def _lengths(self, texts: Sequence[str], prompt: str) -> list[int]:
+        if len(texts) < 2:  # A query: no batches to make, so no need to know.
+            return [0] * len(texts)
+        return [len(ids) for ids in self.tokenize([prompt + text for text in texts])["input_ids"]]
+
+    def _forward(self, texts: list[str], prompt: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        import torch
+
+        with self.tokenizer.lock:
+            features = self.model.preprocess(texts, prompt=prompt, **options)
+        device = self.model.device
+        on_device = {
+            name: value.to(device) if torch.is_tensor(value) else value for name, value in features.items()
+        }
+        with torch.inference_mode():
+            return self.model(on_device, **options)
+
+
 class Trunk:
     """A bi-encoder loaded from a folder. May be used by several threads at once."""
 
     def __init__(self, transformer: Any) -> None:
         """Take a `SentenceTransformer`."""
-        self._transformer = transformer
-        self._tokenizing = Lock()  # Tokenizers written in Rust fail when two threads use one.
+        self._shared = SharedModel(transformer)
         self._prompt_lengths: dict[str, int] = {}
 
     @classmethod
@@ -40,41 +87,40 @@ class Trunk:
         with quiet():
             transformer = _with_pooling(path, pooling, device) if pooling else _as_saved(path, device)
         limit_length(transformer, max_length)
-        return cls(transformer.eval())
+        return cls(transformer)
 
     @property
     def dim(self) -> int:
         """Width of its vectors."""
-        return int(self._transformer.get_embedding_dimension())
+        return int(self._shared.model.get_embedding_dimension())
 
     @property
     def max_length(self) -> int:
         """How many tokens of a text it reads."""
-        return int(self._transformer.max_seq_length)
+        return self._shared.max_length
 
     @property
     def prompts(self) -> Mapping[str, str]:
         """Prompts that it was saved with, by name."""
-        return self._transformer.prompts
+        return self._shared.prompts
 
     def encode(self, texts: Sequence[str], prompt: str, *, tokens: bool) -> tuple[Matrix, list[Matrix]]:
         """Unit sentence vectors, and where wanted, unit token vectors of each text's own tokens."""
         dense = np.zeros((len(texts), self.dim), np.float32)
         matrices = [np.zeros((0, self.dim), np.float32)] * len(texts)
-        for batch in token_batches(self._lengths(texts, prompt), _BUDGET):
-            out = self._forward([texts[n] for n in batch], prompt)
-            dense[batch] = _numpy(out["sentence_embedding"])
+        for batch, out in self._shared.outputs(texts, prompt, _BUDGET):
+            dense[batch] = as_array(out["sentence_embedding"])
             if tokens:
-                rows = zip(_numpy(out["token_embeddings"]), out["input_ids"].tolist(), strict=True)
+                rows = zip(as_array(out["token_embeddings"]), out["input_ids"].tolist(), strict=True)
                 for n, (matrix, ids) in zip(batch, rows, strict=True):
                     matrices[n] = normalise(matrix[self._own(ids, prompt)])
         return normalise(dense), matrices
 
     def spans(self, text: str, prompt: str) -> tuple[list[Span], list[Span]]:
         """Where in `text` the tokens are that `encode` gives vectors for, and those it cannot read."""
-        encoded = self._tokenize([prompt + text], return_offsets_mapping=True)
+        encoded = self._shared.tokenize([prompt + text], return_offsets_mapping=True)
         ids: list[int] = encoded["input_ids"][0]
-        own, unknown = self._own(ids, prompt), self._transformer.tokenizer.unk_token_id
+        own, unknown = self._own(ids, prompt), self._shared.tokenizer.unknown
         # A token may begin in the prompt's last space.
         shifted = [
             (max(start - len(prompt), 0), max(end - len(prompt), 0))
@@ -83,47 +129,20 @@ class Trunk:
         read = [span for span, mine in zip(shifted, own, strict=True) if mine]
         return read, [span for span, id in zip(shifted, ids, strict=True) if id == unknown and span[1]]
 
-    def _tokenize(self, texts: list[str], **options: Any) -> Mapping[str, Any]:
-        with self._tokenizing:
-            return self._transformer.tokenizer(texts, truncation=True, max_length=self.max_length, **options)
-
-    def _lengths(self, texts: Sequence[str], prompt: str) -> list[int]:
-        if len(texts) < 2:  # A query: no batches to make, so no need to know.
-            return [0] * len(texts)
-        return [len(ids) for ids in self._tokenize([prompt + text for text in texts])["input_ids"]]
-
-    def _forward(self, texts: list[str], prompt: str) -> Mapping[str, Any]:
-        import torch
-
-        with self._tokenizing:
-            features = self._transformer.preprocess(texts, prompt=prompt)
-        device = self._transformer.device
-        with torch.inference_mode():
-            return self._transformer(
-                {
-                    name: value.to(device) if torch.is_tensor(value) else value
-                    for name, value in features.items()
-                }
-            )
-
     def _own(self, ids: Sequence[int], prompt: str) -> list[bool]:
         """Which tokens are the text's: not padding, not special, not the prompt's."""
         left = self._prompt_length(prompt)
         own: list[bool] = []
         for id in ids:
-            plain = id not in self._special
+            plain = id not in self._shared.tokenizer.special
             own.append(plain and left <= 0)
             left -= plain
         return own
 
-    @cached_property
-    def _special(self) -> frozenset[int]:
-        return frozenset(self._transformer.tokenizer.all_special_ids)
-
     def _prompt_length(self, prompt: str) -> int:
         if prompt not in self._prompt_lengths:
             # Some tokenizers make a token of trailing space, which in a whole text belongs to the next word.
-            ids = self._tokenize([prompt.rstrip()], add_special_tokens=False)["input_ids"][0]
+            ids = self._shared.tokenize([prompt.rstrip()], add_special_tokens=False)["input_ids"][0]
             self._prompt_lengths[prompt] = len(ids)
         return self._prompt_lengths[prompt]
 
@@ -142,5 +161,6 @@ def _with_pooling(path: Path, pooling: Pooling, device: str | None) -> Any:
     return library.SentenceTransformer(modules=[transformer, pool], device=device)
 
 
-def _numpy(tensor: Any) -> Matrix:
+def as_array(tensor: Any) -> Matrix:
+    """The numbers of a tensor, float32, in memory that numpy can reach."""
     return tensor.float().cpu().numpy()
