@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rag_plugins.errors import BadInput, StoreError
 
-__all__ = ["AssetStore", "user_data"]
+__all__ = ["AssetStore", "asset_store", "user_data"]
 
 _ID = re.compile(r"[0-9a-f]{64}")
 _SUFFIXES = {
@@ -63,6 +63,12 @@ class AssetStore:
     def _path(self, asset: str, suffix: str = "") -> Path:
         # 256 folders, so that no folder holds too many files.
         return self.folder / asset[:2] / (asset + suffix)
+
+
+def asset_store(folder: Path | None, database: Path | None) -> AssetStore:
+    """In the folder asked for, else beside the database file, else (a server) where the user keeps data."""
+    beside = database.with_name(database.name + ".assets") if database else user_data() / "assets"
+    return AssetStore(folder or beside)
 
 
 def user_data() -> Path:

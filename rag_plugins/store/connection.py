@@ -6,9 +6,10 @@ import hashlib
 import os
 import re
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from pymilvus import MilvusClient
 
@@ -24,6 +25,8 @@ minutes, and pymilvus would every 10 seconds; a server that has died shows by th
 
 _OLDEST_LITE = (3, 2, 2)
 """Milvus Lite before this ranks every sparse field by a BM25 of its own, whatever metric was asked for."""
+
+T = TypeVar("T")
 
 
 @dataclass(eq=False)
@@ -41,6 +44,14 @@ class Connection:
     lock: threading.RLock = field(default_factory=threading.RLock)
     process: int = field(default_factory=os.getpid)
     users: int = 0
+    objects: dict[tuple[str, ...], Any] = field(default_factory=dict[tuple[str, ...], Any])
+
+    def shared(self, key: tuple[str, ...], make: Callable[[], T]) -> T:
+        """One object a key, made by the first who asks; it goes with the connection."""
+        with self.lock:
+            if key not in self.objects:
+                self.objects[key] = make()
+            return self.objects[key]
 
     def check_process(self) -> None:
         """Raises `StoreError` in a forked child: gRPC does not survive a fork."""

@@ -8,9 +8,9 @@ writers of one collection corrupt each other; `get(ids=…)` and `delete(ids=…
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pymilvus import CollectionSchema, MilvusException
 from pymilvus.milvus_client.index import IndexParams
@@ -23,6 +23,8 @@ from rag_plugins.store.connection import connect, disconnect
 from rag_plugins.store.report import reported
 
 __all__ = ["Engine", "Entity"]
+
+T = TypeVar("T")
 
 Entity = dict[str, Any]
 """A row as the engine takes and gives it."""
@@ -65,6 +67,10 @@ class Engine:
             if not self._closed:
                 self._closed = True
                 disconnect(self._connection)
+
+    def shared(self, key: tuple[str, ...], make: Callable[[], T]) -> T:
+        """One object a key for all engines on this address, made by the first who asks."""
+        return self._connection.shared(key, make)
 
     def has(self, name: str) -> bool:
         """Whether there is a collection of that name."""
@@ -117,30 +123,42 @@ class Engine:
     def ids(self, name: str, filter: str) -> list[str]:
         """Ids that an expression matches, ascending; on Lite one may be there twice after a crash."""
         ids: list[str] = []
-        more = filter
-        while True:
-            # "iterator" has pages ordered by id; pymilvus' own iterator asks without any deadline.
-            page = self._ask(
-                "query", name, filter=more, output_fields=["id"], limit=_IDS_A_PAGE, iterator="True"
-            )
-            ids += sorted(row["id"] for row in page)
-            if len(page) < _IDS_A_PAGE:
-                return ids
-            more = f"({filter} and id > {literal(ids[-1])})"
+        after: str | None = ""
+        while after is not None:
+            page, after = self.page(name, filter, [], after)
+            ids += (row["id"] for row in page)
+        return ids
+
+    def page(
+        self, name: str, filter: str, fields: Sequence[str], after: str
+    ) -> tuple[list[Entity], str | None]:
+        """A page of matching rows, ascending by id, and the id to go on after, None at the end."""
+        more = f"({filter} and id > {literal(after)})" if after else filter
+        # "iterator" has pages ordered by id; pymilvus' own iterator asks without any deadline.
+        page = self._ask(
+            "query", name, filter=more, output_fields=["id", *fields], limit=_IDS_A_PAGE, iterator="True"
+        )
+        rows = sorted(page, key=lambda row: row["id"])
+        return rows, rows[-1]["id"] if len(rows) == _IDS_A_PAGE else None
 
     def count(self, name: str, filter: str = "") -> int:
         """How many rows an expression matches; all of them without one, which is fast."""
         return int(self.query(name, filter, ["count(*)"])[0]["count(*)"])
 
-    def search(self, name: str, field: str, vector: Any, limit: int, filter: str) -> list[tuple[str, float]]:
-        """(id, inner product), best first."""
+    def search(
+        self, name: str, field: str, vector: Any, limit: int, filter: str, output: str = "id"
+    ) -> list[tuple[str, float]]:
+        """(id or another text field, inner product), best first."""
         query: dict[str, Any] = {
             "data": [vector],
             "anns_field": field,
             "search_params": {"metric_type": "IP"},
         }
-        hits = self._ask("search", name, **query, limit=limit, filter=filter, output_fields=["id"])
-        return [(hit["id"], float(hit["distance"])) for hit in hits[0]]
+        hits = self._ask("search", name, **query, limit=limit, filter=filter, output_fields=[output])
+        return [
+            (hit["id"] if output == "id" else hit["entity"][output], float(hit["distance"]))
+            for hit in hits[0]
+        ]
 
     def _ask(self, method: str, name: str, **arguments: Any) -> Any:
         """One call of the client, repeated once where the collection had to be loaded first."""

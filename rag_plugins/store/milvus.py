@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from rag_plugins.config import StoreConfig
 from rag_plugins.errors import BadInput, BadPassage
 from rag_plugins.filters import Filter, literal, to_milvus
 from rag_plugins.store import schema
-from rag_plugins.store.assets import AssetStore, user_data
+from rag_plugins.store.assets import AssetStore, asset_store
 from rag_plugins.store.codec import TEXTS, decode
 from rag_plugins.store.engine import Engine
 from rag_plugins.store.entry import Entry, batches, scalars_of, spilled_keys, with_spilled
 from rag_plugins.store.header import Header, claim
 from rag_plugins.store.schema import MAX_HITS, Row, VectorField
 from rag_plugins.store.state import State
-from rag_plugins.store.tokens import FileTokens, ServerTokens, TokenStore
+from rag_plugins.store.terms import TermTable
+from rag_plugins.store.tokens import token_store
 from rag_plugins.types import JsonValue, Passage, View
 from rag_plugins.vectors import FloatArray, SparseVector
 
 __all__ = ["MilvusStore"]
 
+T = TypeVar("T")
 _BATCH = 512
 
 _PASSAGE = ("id", "tenant", "doc_id", "caller_id", "metadata", *TEXTS, "spilled")
@@ -46,7 +47,7 @@ class MilvusStore:
         self._name = header.collection
         self._fields = {field.name: field for field in header.fields}
         self._tenant = schema.scope_of(tenant)
-        self._tokens = _token_store(engine, self._name, self._tenant) if header.keep_tokens else None
+        self._tokens = token_store(engine, self._name, self._tenant) if header.keep_tokens else None
 
     @classmethod
     def open(
@@ -69,10 +70,26 @@ class MilvusStore:
         try:
             state = State(engine, f"{collection}_state")
             header = claim(engine, state, wanted)
-            return cls(engine, header, tenant, state, _assets(engine, config))
+            return cls(engine, header, tenant, state, asset_store(config.assets, engine.address.path))
         except BaseException:
             engine.close()
             raise
+
+    @property
+    def is_file(self) -> bool:
+        """Whether this process alone has the database: a file, no server."""
+        return self._engine.address.path is not None
+
+    def shared(self, key: str, make: Callable[[], T]) -> T:
+        """One object a key for all stores of this process on this tenant's collection, while any is open.
+
+        It may not hold on to a store: the others go on when that one is closed.
+        """
+        return self._engine.shared((self._name, self._tenant, key), make)
+
+    def terms(self, leg: str) -> TermTable:
+        """The dictionary of the surfaces of a leg."""
+        return TermTable(self._engine, f"{self._name}_terms", self._tenant, leg)
 
     def check(self, passage: Passage) -> None:
         """Raise the `BadPassage` that `upsert` would, before vectors are made for it."""
@@ -112,8 +129,14 @@ class MilvusStore:
 
     def views(self, ids: Sequence[str]) -> dict[str, tuple[View, ...]]:
         """What retrieval reads of passages, by id. Far faster than `fetch`, which builds every word."""
-        rows = self._passages(self._rows(ids, _VIEWS), ids)
-        return {id: passage.views for id, passage in rows.items()}
+        return {id: passage.views for id, passage in self._passages(self._rows(ids, _VIEWS), ids).items()}
+
+    def vectors(self, field: str, ids: Sequence[str]) -> dict[str, SparseVector]:
+        """The stored vectors of a sparse field by id; missing ones are left out. Raises `BadInput`."""
+        if field not in self._fields or self._fields[field].kind != "sparse":
+            raise BadInput(f"field {field!r}: expected a sparse one of {', '.join(self._fields)}")
+        rows = self._rows(ids, ("id", "tenant", field))
+        return {row["id"]: schema.sparse_vector(row[field]) for row in rows}
 
     def fetch_tokens(self, ids: Sequence[str]) -> dict[str, bytes]:
         """Packed token vectors by id; missing ones are left out."""
@@ -179,9 +202,7 @@ class MilvusStore:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -227,17 +248,3 @@ class MilvusStore:
             self._tokens.put({entry.id: entry.tokens for entry in entries if entry.tokens is not None})
         if stale:
             self.state.delete(sorted(stale))
-
-
-def _assets(engine: Engine, config: StoreConfig) -> AssetStore:
-    path = engine.address.path
-    return AssetStore(
-        config.assets or (path.with_name(path.name + ".assets") if path else user_data() / "assets")
-    )
-
-
-def _token_store(engine: Engine, collection: str, tenant: str) -> TokenStore:
-    path = engine.address.path
-    if path is None:
-        return ServerTokens(State(engine, f"{collection}_tokens"), tenant)
-    return FileTokens(path.with_name(path.name + ".tokens"), f"{collection}/{tenant}")

@@ -25,11 +25,13 @@ __all__ = [
     "MAX_TEXT",
     "Row",
     "VectorField",
+    "bare_table",
     "checked_name",
     "index_params",
     "query_vector",
     "row_vector",
     "scope_of",
+    "sparse_vector",
     "stored_metadata",
     "table",
     "text_table",
@@ -90,7 +92,7 @@ class Row:
 
 def table(fields: Sequence[VectorField]) -> CollectionSchema:
     """The collection of passages."""
-    schema = _schema()
+    schema = bare_table()
     schema.add_field("tenant", DataType.VARCHAR, max_length=_MAX_TENANT)
     schema.add_field("doc_id", DataType.VARCHAR, max_length=MAX_TEXT)
     schema.add_field("caller_id", DataType.VARCHAR, max_length=MAX_TEXT, nullable=True)
@@ -107,7 +109,7 @@ def table(fields: Sequence[VectorField]) -> CollectionSchema:
 
 def text_table() -> CollectionSchema:
     """The companion collection of named texts: see `rag_plugins.store.state`."""
-    schema = _schema()
+    schema = bare_table()
     for name in ("key", "generation", "text"):
         schema.add_field(name, DataType.VARCHAR, max_length=MAX_TEXT)
     schema.add_field("part", DataType.INT64)
@@ -116,7 +118,8 @@ def text_table() -> CollectionSchema:
     return schema
 
 
-def _schema() -> CollectionSchema:
+def bare_table() -> CollectionSchema:
+    """What every collection begins with: ids of 64 hex digits."""
     schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
     schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=64)
     return schema
@@ -203,6 +206,11 @@ def _sparse(field: VectorField, vector: FloatArray | SparseVector) -> dict[int, 
                 f"{field.name}: weight {weight} of dimension {dimension}, expected above 0 and finite"
             )
     return weights
+
+
+def sparse_vector(stored: Mapping[int, float]) -> SparseVector:
+    """A row's sparse vector, as the engine gives it back."""
+    return SparseVector.of({int(index): value for index, value in stored.items() if index != _NO_TERMS})
 
 
 def stored_metadata(passage: Passage) -> dict[str, JsonValue]:

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Protocol
 
 from rag_plugins.errors import StoreError
+from rag_plugins.store.engine import Engine
 from rag_plugins.store.state import State
 
-__all__ = ["FileTokens", "ServerTokens", "TokenStore"]
+__all__ = ["FileTokens", "ServerTokens", "TokenStore", "token_store"]
 
 _TABLE = "CREATE TABLE IF NOT EXISTS tokens (scope TEXT, id TEXT, data BLOB, PRIMARY KEY (scope, id))"
 _VARIABLES = 500  # SQLite's oldest limit is 999 a statement.
@@ -124,6 +125,14 @@ class ServerTokens:
 
     def _key(self, id: str) -> str:
         return f"{self._scope}/{id}"
+
+
+def token_store(engine: Engine, collection: str, tenant: str) -> TokenStore:
+    """Where the token vectors of a tenant's passages are kept."""
+    path = engine.address.path
+    if path is None:
+        return ServerTokens(State(engine, f"{collection}_tokens"), tenant)
+    return FileTokens(path.with_name(path.name + ".tokens"), f"{collection}/{tenant}")
 
 
 def _connect(path: Path) -> sqlite3.Connection:
