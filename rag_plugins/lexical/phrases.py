@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["IntArray", "frequencies", "starts"]
+__all__ = ["IntArray", "frequencies", "starts", "union"]
 
 IntArray: TypeAlias = NDArray[np.signedinteger[Any]]
 """Shape (n,), any width of signed integers."""
@@ -34,7 +34,7 @@ def starts(phrase: Sequence[Unit], positions: Mapping[Unit, IntArray], slop: int
     # Seen from where the phrase starts, every unit must stand at 0 to slop, and one of them at 0.
     aligned = [positions[unit].astype(np.int64) - i for i, unit in enumerate(phrase)]
     rarest, *others = sorted(aligned, key=len)
-    found = _union([rarest, *(other[_within(other, rarest, slop)] for other in others)]) if slop else rarest
+    found = union([rarest, *(other[_within(other, rarest, slop)] for other in others)]) if slop else rarest
     for other in others:
         found = found[_within(found, other, slop)]
     return found[_is_start(found, phrase, positions, slop)] if slop else found
@@ -61,8 +61,8 @@ def frequencies(
     return rows, tf[rows]
 
 
-def _union(parts: Sequence[IntArray]) -> IntArray:
-    """Of ascending arrays; numpy's own hashes first, which takes a hundred times as long."""
+def union(parts: Sequence[IntArray]) -> IntArray:
+    """The distinct numbers of ascending arrays, ascending. numpy's own takes a hundred times as long."""
     merged = np.sort(np.concatenate(parts), kind="stable")
     return merged[np.diff(merged, prepend=-_NOWHERE) > 0]
 

@@ -1,0 +1,106 @@
+"""Some passages of an index with their postings: never changed, so that a search sees one state of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag_plugins.lexical.lists import Lists, merged, narrow
+from rag_plugins.lexical.phrases import IntArray, union
+
+__all__ = ["Mask", "Segment", "joined"]
+
+Mask = NDArray[np.bool_]
+"""One value a row."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segment:
+    """Rows of passages. `surfaces` number how often one is in a row, `units` where it stands.
+
+    `ids` by row and `rows` by id; `alive` is false for rows that have been removed or replaced;
+    `lengths` count the surfaces and `extents` the units of a row.
+    """
+
+    ids: Sequence[str]
+    rows: Mapping[str, int]
+    alive: Mask
+    lengths: IntArray
+    extents: IntArray
+    surfaces: Lists
+    units: Lists
+
+    @classmethod
+    def of(cls, ids: Sequence[str], surfaces: Sequence[IntArray], units: Sequence[IntArray]) -> Segment:
+        """From the surfaces and the units of each passage as symbols, in reading order."""
+        lengths, extents = _lengths(surfaces), _lengths(units)
+        rows = narrow(np.arange(len(ids)))
+        positions = np.arange(extents.sum()) - np.repeat(np.cumsum(extents) - extents, extents)
+        return cls(
+            ids,
+            {id: row for row, id in enumerate(ids)},
+            np.ones(len(ids), np.bool_),
+            lengths,
+            extents,
+            Lists.counted(np.concatenate(surfaces), np.repeat(rows, lengths)),
+            Lists.of(np.concatenate(units), np.repeat(rows, extents), positions),
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the arrays."""
+        parts = (self.alive, self.lengths, self.extents, self.surfaces, self.units)
+        return sum(part.nbytes for part in parts)
+
+    @property
+    def symbols(self) -> IntArray:
+        """Those that are in some row, removed ones included."""
+        return union([self.surfaces.symbols, self.units.symbols])
+
+    def mask(self, ids: Collection[str]) -> Mask:
+        """The living rows of these passages."""
+        mask = np.zeros(len(self.ids), np.bool_)
+        mask[[self.rows[id] for id in ids if id in self.rows]] = True
+        return mask & self.alive
+
+    def without(self, mask: Mask) -> Segment:
+        """These rows removed; their postings stay until segments are joined."""
+        return dataclasses.replace(self, alive=self.alive & ~mask)
+
+    def renamed(self, symbols: IntArray) -> Segment:
+        """With symbol i for `symbols[i]`; they ascend, and are all that there are or more."""
+
+        def of(lists: Lists) -> Lists:
+            return dataclasses.replace(lists, symbols=narrow(np.searchsorted(symbols, lists.symbols)))
+
+        return dataclasses.replace(self, surfaces=of(self.surfaces), units=of(self.units))
+
+
+def joined(segments: Sequence[Segment]) -> Segment:
+    """One segment of the living rows of several."""
+    ids = [id for segment in segments for id, alive in zip(segment.ids, segment.alive, strict=True) if alive]
+    moves = _moves([segment.alive for segment in segments])
+    return Segment(
+        ids,
+        {id: row for row, id in enumerate(ids)},
+        np.ones(len(ids), np.bool_),
+        np.concatenate([segment.lengths[segment.alive] for segment in segments]),
+        np.concatenate([segment.extents[segment.alive] for segment in segments]),
+        merged([segment.surfaces.moved(to) for segment, to in zip(segments, moves, strict=True)]),
+        merged([segment.units.moved(to) for segment, to in zip(segments, moves, strict=True)]),
+    )
+
+
+def _moves(masks: Sequence[Mask]) -> list[IntArray]:
+    """For each row of each segment its row among the living of all, or -1."""
+    alive = np.concatenate(masks)
+    to = narrow(np.where(alive, np.cumsum(alive) - 1, -1))
+    return np.split(to, np.cumsum([len(mask) for mask in masks])[:-1])
+
+
+def _lengths(texts: Sequence[IntArray]) -> IntArray:
+    return np.fromiter((len(text) for text in texts), np.int32, len(texts))
