@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 __all__ = [
     "QUOTES",
+    "TOKEN",
     "Mark",
     "escape",
     "has_letter",
