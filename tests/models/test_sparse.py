@@ -209,7 +209,7 @@ def test_the_layout_of_published_splade_models_loads(masked_lm, tmp_path):
         ],
         "config_sentence_transformers.json": {"model_type": "SparseEncoder"},
         "sentence_bert_config.json": {"max_seq_length": 32, "do_lower_case": False},
-        "1_SpladePooling/config.json": {"pooling_strategy": "max", "word_embedding_dimension": None},
+        "1_SpladePooling/config.json": {"pooling_strategy": "max", "word_embedding_dimension": len(TOKENS)},
     }
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content))
