@@ -8,8 +8,10 @@ statistics the plan and the saturation were made with.
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from itertools import count, islice
 from typing import Protocol
 
 import numpy as np
@@ -50,11 +52,12 @@ class _Surfaces(Protocol):
 class _State:
     """What a search sees. The dictionaries only ever grow: a symbol that is not in its segments does no harm.
 
-    `names` by symbol, `symbols` by name; `forms`: the surfaces of a term but for the term itself.
+    `symbols` number names as they are asked for, `names` are the same by number; `forms`: the surfaces of
+    a term but for the term itself.
     """
 
+    symbols: defaultdict[str, int] = field(default_factory=lambda: _numbered([]))
     names: list[str] = field(default_factory=list[str])
-    symbols: dict[str, int] = field(default_factory=dict[str, int])
     forms: dict[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
     segments: tuple[Segment, ...] = ()
 
@@ -111,16 +114,12 @@ class Postings:
         return [*itself, *state.forms.get(word, ())]
 
     def _symbols(self, words: Sequence[str]) -> IntArray:
-        known = self._state.symbols
-        for word in words:
-            if word not in known:
-                self._state.names.append(word)
-                known[word] = len(known)
-        return np.fromiter(map(known.__getitem__, words), np.int32, len(words))
+        return np.fromiter(map(self._state.symbols.__getitem__, words), np.int32, len(words))
 
     def _replace(self, ids: Collection[str], fresh: Sequence[Segment]) -> None:
         """Remove passages and add segments, which a search sees together or not at all."""
         state = self._state
+        state.names.extend(islice(state.symbols, len(state.names), None))
         changes = np.zeros(len(state.names), np.int32)
         left: list[Segment] = []
         for segment in state.segments:
@@ -167,11 +166,16 @@ class Postings:
         }
         self._frequencies = self._frequencies[living]
         self._state = _State(
+            _numbered(names),
             names,
-            {name: symbol for symbol, name in enumerate(names)},
             {term: symbols for term, symbols in forms.items() if symbols},
             tuple(segment.renamed(living) for segment in state.segments),
         )
+
+
+def _numbered(names: Sequence[str]) -> defaultdict[str, int]:
+    """The names' places, and for each name that is looked up and not there the next number."""
+    return defaultdict(count(len(names)).__next__, zip(names, range(len(names)), strict=True))
 
 
 def _tidied(segments: Sequence[Segment]) -> tuple[Segment, ...]:

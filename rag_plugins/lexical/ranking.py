@@ -71,9 +71,11 @@ def _parts(segment: Segment, plan: SymbolPlan, damping: Floats) -> Iterator[tupl
     sums, maxima = np.zeros(len(segment.ids)), np.zeros(len(segment.ids))
     for surfaces, weight in plan.words:
         rows, counts, _ = segment.surfaces.read(surfaces)
-        np.add.at(sums, rows, counts.astype(np.float64))
-        yield rows, weight * sums[rows] / (sums[rows] + damping[rows])
-        sums[rows] = 0.0
+        if len(surfaces) > 1:
+            np.add.at(sums, rows, counts.astype(np.float64))
+            counts = sums[rows]
+            sums[rows] = 0.0
+        yield rows, weight * counts / (counts + damping[rows])
     for surfaces, weights in plan.groups:
         rows, counts, sizes = segment.surfaces.read(surfaces)
         np.maximum.at(maxima, rows, np.repeat(weights, sizes) * counts / (counts + damping[rows]))

@@ -1,0 +1,47 @@
+"""A BM25 leg's search: query -> plan -> term index, and why a hit was found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rag_plugins.config import Bm25Leg
+from rag_plugins.filters import Filter
+from rag_plugins.lexical.compile import compile_plan
+from rag_plugins.lexical.plan import Plan, TermIndex
+from rag_plugins.lexical.rules import Query
+from rag_plugins.lexical.scoring import contributions
+from rag_plugins.models.bm25 import Bm25Encoder
+from rag_plugins.types import TermMatch, View, embed_text
+
+__all__ = ["LexicalSearch"]
+
+
+class LexicalSearch:
+    """Searches one leg by words and recall rules; the statistics are the encoder's."""
+
+    def __init__(self, encoder: Bm25Encoder, leg: Bm25Leg, index: TermIndex) -> None:
+        """`index` has the passages that `encoder` has counted."""
+        self.encoder = encoder
+        self.index = index
+        self._leg = leg
+
+    def search(
+        self, query: Query | str, limit: int, filter: Filter | None = None
+    ) -> tuple[list[tuple[str, float]], tuple[str, ...]]:
+        """((id, score), best first), and what the user should know of the rules. A `str` is plain words."""
+        plan = self._plan(query)
+        return self.index.search(plan, limit, filter), plan.notices
+
+    def explain(self, query: Query | str, views: Sequence[View]) -> tuple[TermMatch, ...]:
+        """What each term and rule adds to the score of a passage with these views, strongest first."""
+        view = embed_text(views)
+        if view is None:
+            return ()
+        analyser = self.encoder.analyser
+        surfaces = analyser.surfaces(view.text)
+        damping = float(self.encoder.saturation(len(surfaces)))
+        plan = self._plan(query)
+        return tuple(contributions(plan, surfaces, analyser.units(view.text), analyser.term, damping))
+
+    def _plan(self, query: Query | str) -> Plan:
+        return compile_plan(query, self.encoder, self._leg, lambda: self.index.dictionary)
