@@ -18,6 +18,7 @@ __all__ = [
     "Weights",
     "digest",
     "find_weights",
+    "first_line",
     "known_as",
     "limit_length",
     "load_tensors",
@@ -62,7 +63,7 @@ def find_weights(model: str, package: str | None = None, pickles: Sequence[str] 
         try:
             weights = look(_Sought(model, package, pickles))
         except (OSError, ValueError, ImportError) as error:
-            tried.append(f"{place} ({_first_line(error)})")
+            tried.append(f"{place} ({first_line(error)})")
             continue
         if weights is None:
             continue
@@ -139,7 +140,7 @@ def load_tensors(file: Path) -> dict[str, Any]:
             return require("safetensors.torch", extra="models").load_file(file)
         loaded: object = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # A damaged pickle raises whatever it comes to.
-        raise _not_tensors(file, _first_line(error)) from error
+        raise _not_tensors(file, first_line(error)) from error
     if not isinstance(loaded, dict) or not all(map(torch.is_tensor, loaded.values())):
         raise _not_tensors(file, f"it holds a {type(loaded).__name__}")
     return cast("dict[str, Any]", loaded)
@@ -152,15 +153,15 @@ def _not_tensors(file: Path, reason: str) -> ConfigError:
     )
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
+def first_line(error: Exception) -> str:
+    """What an error says in a line; of a refused pickle what was refused, not how to run it all the same."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    told = (line for line in lines if line and not line.startswith("Weights only load failed"))
+    return next(told, type(error).__name__)
 
 
 def digest(path: Path, pickles: Sequence[str] = ()) -> str:
-    """16 hex digits that differ between models in a folder.
-
-    Read are the sizes and both ends of its safetensors files, and of those of `pickles` that are there.
-    """
+    """16 hex digits that differ between models: sizes and both ends of safetensors and of `pickles`."""
     end = 2**20
     sha = hashlib.sha256()
     pickled = [path / name for name in pickles if (path / name).is_file()]

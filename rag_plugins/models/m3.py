@@ -15,7 +15,7 @@ from rag_plugins.models.presets import DENSE_PRESETS, find_preset
 from rag_plugins.models.protocols import DENSE, Encoding, Representation, Span
 from rag_plugins.models.sides import query_texts, view_texts
 from rag_plugins.types import JsonValue, View
-from rag_plugins.vectors import FloatArray, SparseVector
+from rag_plugins.vectors import FloatArray
 
 __all__ = ["M3Encoder", "is_m3"]
 
@@ -42,8 +42,10 @@ class M3Encoder:
     """A unit vector a text, a weight for each of its tokens, and a unit vector for each; loads on first use.
 
     `model` is a preset, a folder or a hub id. Dimensions of sparse vectors are ids of the vocabulary.
-    Token vectors are FlagEmbedding's: of all tokens but the first, the end marker included. Encoded
-    texts hold all of them, 4 KB a token for bge-m3. Safe to share between threads.
+    Token vectors are FlagEmbedding's: of all tokens but the first, the end marker included; 4 KB a token
+    for bge-m3. Packed (`pack_tokens`) their inner products are off by .011 (standard deviation) in passages
+    of up to 191 tokens, by .024 up to 382, .033 at 512, .056 at 1024, .19 at 8192: late interaction is for
+    passages, not for whole documents. Safe to share between threads.
     """
 
     produces = frozenset(Representation)
@@ -158,7 +160,7 @@ class M3Encoder:
         dense = [reading.dense for reading in readings]
         return Encoding(
             dense=np.array(dense, np.float32).reshape(-1, self.dim) if Representation.DENSE in want else None,
-            sparse=tuple(_strongest(reading.lexical, most) for reading in readings)
+            sparse=tuple(reading.lexical.strongest(most) for reading in readings)
             if Representation.SPARSE in want
             else None,
             tokens=tuple(reading.tokens for reading in readings) if Representation.TOKENS in want else None,
@@ -187,14 +189,6 @@ class M3Encoder:
     @property
     def _name(self) -> str:
         return self._preset.name if self._preset else known_as(self._model, _PICKLES)
-
-
-def _strongest(vector: SparseVector, most: int | None) -> SparseVector:
-    """The `most` largest weights; among equal ones the lower dimension is kept."""
-    if most is None or len(vector) <= most:
-        return vector
-    kept = np.sort(np.argsort(-vector.values, kind="stable")[:most])
-    return SparseVector(vector.indices[kept], vector.values[kept])
 
 
 def _scores(query: Reading, passage: Reading) -> tuple[float, float, float]:
