@@ -204,9 +204,7 @@ def _load_head(path: Path, name: str, width: int, rows: int | None) -> tuple[Any
 
 
 def _trimmed(span: Span, text: str) -> Span:
-    """Without the space around it, which a token may begin with; (0, 0) where it is nothing else."""
-    start, end = span
-    piece = text[start:end]
-    kept = piece.strip()
-    start += len(piece) - len(piece.lstrip())
-    return (start, start + len(kept)) if kept else _NOWHERE
+    """Without the space around it, which a token may begin with."""
+    piece = text[slice(*span)]
+    start = span[0] + len(piece) - len(piece.lstrip())
+    return start, start + len(piece.strip())
