@@ -66,6 +66,7 @@ class ResidentTerms:
         self._store = store
         self._leg = leg
         self._encoder = encoder
+        self._analysis = dict(encoder.fingerprint)
         self._shared = store.shared(f"terms/{leg}", _Shared)
 
     @property
@@ -98,7 +99,7 @@ class ResidentTerms:
 
     def _ready(self) -> _Built:
         """The postings under this encoder's analysis, which changes once: when the language is decided."""
-        analysis = (dict(self._encoder.fingerprint), self._encoder.statistics.language)
+        analysis = (self._analysis, self._encoder.statistics.language)
         built = self._shared.built
         if built and built.analysis == analysis:
             return built
