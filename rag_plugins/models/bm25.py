@@ -5,31 +5,37 @@
 
 Lucene's form of Robertson's BM25 (without the constant factor k1 + 1). Document weights know nothing of
 the rest of the collection but L, its mean length at the time; idf is the query's, from current statistics.
-So neither an insertion nor a deletion ever touches the vectors of other passages.
+So neither an insertion nor a deletion ever touches the vectors of other passages. Their |d| is stored with
+them, in a dimension of its own, so that the score under the present L can be told from them.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
-from threading import Lock
+from functools import cache, lru_cache
+from typing import TypeVar
 
 from rag_plugins.config import Bm25Leg
 from rag_plugins.errors import BadInput
-from rag_plugins.models.analysis import terms
-from rag_plugins.models.protocols import Encoding, Representation
+from rag_plugins.models.analysis import Analyser
+from rag_plugins.models.bm25_statistics import Bm25Statistics
+from rag_plugins.models.expansion import Expansion
+from rag_plugins.models.lexicon import DomainDictionary
+from rag_plugins.models.protocols import SPARSE, Encoding, Representation
 from rag_plugins.models.sides import query_texts, view_texts
+from rag_plugins.models.wordpieces import WordPieces
+from rag_plugins.models.words import is_spelled
 from rag_plugins.types import JsonValue, View
-from rag_plugins.vectors import SparseVector
+from rag_plugins.vectors import FloatArray, SparseVector
 
-__all__ = ["SPARSE", "Bm25Encoder", "Bm25Statistics", "dimension"]
+__all__ = ["LENGTH", "Bm25Encoder", "Bm25Statistics", "dimension"]
 
-SPARSE = frozenset({Representation.SPARSE})
+LENGTH = 2**32 - 2**16
+"""The dimension where passages keep |d|. Terms lie below it, what Milvus and the store reserve above."""
 
-_DIMENSIONS = 2**32 - 2**16  # Milvus keeps the highest values for itself.
+_Length = TypeVar("_Length", float, FloatArray)
 
 
 @lru_cache(maxsize=2**16)
@@ -38,128 +44,8 @@ def dimension(term: str) -> int:
 
     Of n terms about n^2 / 2^33 pairs share one, whose weights then add up: 1 pair among 100,000 terms.
     """
-    return int.from_bytes(hashlib.blake2b(term.encode("utf-8", "surrogatepass"), digest_size=8).digest()) % (
-        _DIMENSIONS
-    )
-
-
-class Bm25Statistics:
-    """What a collection knows of its terms: passages, total length, passages per term.
-
-    `learn` and `forget` undo each other exactly. One writer at a time; readers may go on meanwhile.
-    """
-
-    def __init__(
-        self,
-        documents: int = 0,
-        total_length: int = 0,
-        frequencies: Mapping[str, int] | None = None,
-        reference_length: float = 0.0,
-    ) -> None:
-        """`reference_length`: the mean length that stored weights were made with, 0 before the first."""
-        self.documents = documents
-        self.total_length = total_length
-        self.frequencies = dict(frequencies or {})
-        self.reference_length = reference_length
-        self._writing = Lock()
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Bm25Statistics) and self.to_json() == other.to_json()
-
-    @property
-    def mean_length(self) -> float:
-        """Terms per passage, 0 for an empty collection."""
-        return self.total_length / self.documents if self.documents else 0.0
-
-    @property
-    def drift(self) -> float:
-        """How far the mean length has moved from the reference, as a share of it.
-
-        Stored weights are exact at 0; beyond a few percent, `settle` and make them again.
-        """
-        if not (self.documents and self.reference_length):
-            return 0.0
-        return abs(self.mean_length / self.reference_length - 1.0)
-
-    def settle(self) -> None:
-        """Make the present mean length the reference; the caller then makes stored weights again."""
-        self.reference_length = self.mean_length
-
-    def idf(self, term: str) -> float:
-        """ln(1 + (N - df + .5) / (df + .5)); positive, largest for a term never seen."""
-        frequency = self.frequencies.get(term, 0)
-        documents = max(self.documents, frequency)  # A writer may be between the two.
-        return math.log1p((documents - frequency + 0.5) / (frequency + 0.5))
-
-    def learn(self, documents: Iterable[Sequence[str]]) -> None:
-        """Count passages, each given as its terms. The first ever counted set the reference length."""
-        count, length, frequencies = _count(documents)
-        with self._writing:
-            self.documents += count
-            self.total_length += length
-            for term, frequency in frequencies.items():
-                self.frequencies[term] = self.frequencies.get(term, 0) + frequency
-            if not self.reference_length:
-                self.settle()
-
-    def forget(self, documents: Iterable[Sequence[str]]) -> None:
-        """Undo `learn`; raises `BadInput`, with nothing changed, for what was never learned."""
-        count, length, frequencies = _count(documents)
-        with self._writing:
-            self._check_known(count, frequencies)
-            for term, frequency in frequencies.items():
-                left = self.frequencies[term] - frequency
-                if left:
-                    self.frequencies[term] = left
-                else:
-                    del self.frequencies[term]
-            self.total_length -= length
-            self.documents -= count
-            if not self.total_length:
-                self.reference_length = 0.0
-
-    def _check_known(self, count: int, frequencies: Mapping[str, int]) -> None:
-        for term, frequency in frequencies.items():
-            if frequency > self.frequencies.get(term, 0):
-                raise BadInput(
-                    f"{term!r} is to be forgotten in {frequency} passages, "
-                    f"but only {self.frequencies.get(term, 0)} with it were learned"
-                )
-        if count > self.documents:
-            raise BadInput(f"{count} passages are to be forgotten, but only {self.documents} were learned")
-
-    def to_json(self) -> dict[str, JsonValue]:
-        """Plain values, for a store to keep."""
-        with self._writing:
-            return {
-                "documents": self.documents,
-                "total_length": self.total_length,
-                "reference_length": self.reference_length,
-                "frequencies": dict[str, JsonValue](self.frequencies),
-            }
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, JsonValue]) -> Bm25Statistics:
-        """The inverse of `to_json`; raises `BadInput` where a value is missing or not of its kind."""
-        match values:
-            case {
-                "documents": int(documents),
-                "total_length": int(total_length),
-                "reference_length": int() | float() as reference_length,
-                "frequencies": dict(frequencies),
-            } if all(isinstance(frequency, int) for frequency in frequencies.values()):
-                return cls(documents, total_length, frequencies, float(reference_length))  # pyright: ignore[reportArgumentType]
-            case _:
-                raise BadInput(f"not BM25 statistics: keys {sorted(values)}")
-
-
-def _count(documents: Iterable[Sequence[str]]) -> tuple[int, int, Counter[str]]:
-    count, length, frequencies = 0, 0, Counter[str]()
-    for words in documents:
-        count += 1
-        length += len(words)
-        frequencies.update(set(words))
-    return count, length, frequencies
+    digest = hashlib.blake2b(term.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest) % LENGTH
 
 
 class Bm25Encoder:
@@ -168,22 +54,77 @@ class Bm25Encoder:
     produces = SPARSE
 
     def __init__(self, leg: Bm25Leg, statistics: Bm25Statistics | None = None) -> None:
-        """`statistics` are shared with whoever else holds them, and empty by default."""
+        """`statistics` are shared with whoever else holds them, and empty by default.
+
+        Raises `ConfigError` for a dictionary that cannot be read.
+        """
         self._leg = leg
+        self._dictionary = (
+            DomainDictionary.from_file(leg.dictionary) if leg.dictionary else DomainDictionary()
+        )
+        self._in = cache(self._in_language)
         self.statistics = statistics or Bm25Statistics()
 
     @property
+    def analyser(self) -> Analyser:
+        """Cuts texts into terms; follows the language of the statistics where the leg leaves it open."""
+        return self._in(self._language)[0]
+
+    @property
     def fingerprint(self) -> Mapping[str, JsonValue]:
-        """What stored weights depend on, but for the reference length, which statistics keep."""
-        return {"model": "bm25", "k1": self._leg.k1, "b": self._leg.b, "cjk": self._leg.cjk, "analysis": 1}
+        """What stored weights depend on, but for what statistics keep: reference length and language."""
+        leg, dictionary = self._leg, self._dictionary
+        words = {"language": leg.language, "identifiers": leg.identifiers, "cjk": leg.cjk}
+        pieces = {"tokens": WordPieces(leg.model).name} if leg.analysis == "wordpiece" else words
+        kept = {"dictionary words": dictionary.segmentation} if dictionary.whole else {}
+        return {"model": "bm25", "k1": leg.k1, "b": leg.b, "analysis": 2, **pieces, **kept}
 
     def terms(self, text: str) -> list[str]:
         """The terms of a text, as this leg cuts them."""
-        return terms(text, self._leg.cjk)
+        return self.analyser.terms(text)
 
     def idf(self, term: str) -> float:
         """See `Bm25Statistics.idf`."""
         return self.statistics.idf(term)
+
+    def weight(self, term: str) -> float:
+        """What the dictionary multiplies a query's term with: 1 for most, 0 for a stop word."""
+        return self._expansion.weight(term)
+
+    def query_weights(self, text: str) -> dict[str, float]:
+        """idf(t) tf(t) times the dictionary's weight for the terms of plain words, and for their synonyms.
+
+        Terms that the collection does not know are left out: they can match nothing. Stop words are, too,
+        but for a query of nothing else.
+        """
+        counts, expansion = Counter(self.terms(text)), self._expansion
+        factors = {term: count * expansion.weight(term) for term, count in counts.items()}
+        if not any(factors.values()):
+            factors = dict[str, float](counts)
+        known = self.statistics.frequencies
+        return {
+            term: factor * self.idf(term)
+            for term, factor in (expansion.synonyms(text) | factors).items()
+            if factor and term in known
+        }
+
+    def unknown(self, text: str) -> list[str]:
+        """The words that may be misspelt: letters alone, in neither the collection nor the dictionary."""
+        if self._leg.analysis == "wordpiece":
+            return []
+        known, expansion, term = self.statistics.frequencies, self._expansion, self.analyser.term
+        return [
+            word
+            for word in dict.fromkeys(self.analyser.units(text))
+            if is_spelled(word)
+            and term(word) not in known
+            and term(word) not in expansion.spelling
+            and expansion.weight(term(word))
+        ]
+
+    def saturation(self, length: _Length) -> _Length:
+        """k1 (1 - b + b |d| / L) for passages of so many terms, under the present mean length L."""
+        return self._saturation(length, self.statistics.mean_length)
 
     def learn(self, views: Sequence[View]) -> None:
         """Count passages by their text views, before they are encoded."""
@@ -194,26 +135,52 @@ class Bm25Encoder:
         self.statistics.forget([self.terms(text) for text in view_texts(views)])
 
     def encode_queries(self, queries: Sequence[str], want: frozenset[Representation] = SPARSE) -> Encoding:
-        """idf(t) tf(t) for the terms that the collection knows; others can match nothing."""
+        """See `query_weights`."""
         self._check(want)
-        return Encoding(sparse=tuple(self._query(self.terms(query)) for query in query_texts(queries)))
+        return Encoding(
+            sparse=tuple(_vector(self.query_weights(query).items()) for query in query_texts(queries))
+        )
 
     def encode_documents(self, views: Sequence[View], want: frozenset[Representation] = SPARSE) -> Encoding:
-        """Weights tf / (tf + k1 (1 - b + b length / reference length))."""
+        """Weights tf / (tf + k1 (1 - b + b |d| / reference length)), and |d| in the dimension `LENGTH`."""
         self._check(want)
         return Encoding(sparse=tuple(self._document(self.terms(text)) for text in view_texts(views)))
 
-    def _query(self, words: Sequence[str]) -> SparseVector:
-        known = self.statistics.frequencies
-        return _vector(
-            (word, count * self.idf(word)) for word, count in Counter(words).items() if word in known
-        )
+    def corrected(self, query: SparseVector, document: SparseVector) -> float:
+        """The score under the present mean length, from a vector made with the reference length."""
+        weights = document.as_dict()
+        length = weights.pop(LENGTH, 0.0)
+        then = self._saturation(length, self.statistics.reference_length)
+        now = self.saturation(length)
+        score = 0.0
+        for index, weight in query.as_dict().items():
+            stored = min(weights.get(index, 0.0), _ALL_BUT_ONE)
+            count = round(then * stored / (1.0 - stored))
+            score += weight * count / (count + now)
+        return score
+
+    @property
+    def _language(self) -> str:
+        return self.statistics.language or "none" if self._leg.language == "auto" else self._leg.language
+
+    @property
+    def _expansion(self) -> Expansion:
+        return self._in(self._language)[1]
+
+    def _in_language(self, language: str) -> tuple[Analyser, Expansion]:
+        analyser = Analyser(self._leg, language, self._dictionary)
+        return analyser, Expansion(self._dictionary, analyser)
+
+    def _saturation(self, length: _Length, mean: float) -> _Length:
+        """Before anything is counted, every passage is of mean length."""
+        k1, b = self._leg.k1, self._leg.b
+        return k1 * (1.0 - b + b * (length / mean if mean else length * 0.0 + 1.0))
 
     def _document(self, words: Sequence[str]) -> SparseVector:
-        k1, b = self._leg.k1, self._leg.b
-        relative = len(words) / (self.statistics.reference_length or len(words) or 1)
-        saturation = k1 * (1.0 - b + b * relative)
-        return _vector((word, count / (count + saturation)) for word, count in Counter(words).items())
+        saturation = self._saturation(float(len(words)), self.statistics.reference_length)
+        counts = Counter(words)
+        weights = ((word, count / (count + saturation)) for word, count in counts.items())
+        return _vector(weights, {LENGTH: float(len(words))})
 
     def _check(self, want: frozenset[Representation]) -> None:
         if want != SPARSE:
@@ -222,8 +189,12 @@ class Bm25Encoder:
             )
 
 
-def _vector(weights: Iterable[tuple[str, float]]) -> SparseVector:
-    by_dimension: dict[int, float] = {}
+_ALL_BUT_ONE = 1.0 - 2.0**-24
+"""The largest weight that a term alone can have in single precision."""
+
+
+def _vector(weights: Iterable[tuple[str, float]], extra: Mapping[int, float] = {}) -> SparseVector:
+    by_dimension = dict(extra)
     for term, weight in weights:
         index = dimension(term)
         by_dimension[index] = by_dimension.get(index, 0.0) + weight

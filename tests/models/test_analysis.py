@@ -2,7 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag_plugins.models.analysis import bigrams, terms, word_spans
+from rag_plugins.config import Bm25Leg
+from rag_plugins.models.analysis import Analyser, bigrams, word_spans
+
+PLAIN = Analyser(Bm25Leg(identifiers=False))
+terms = PLAIN.terms
 
 
 @pytest.mark.parametrize(
@@ -27,9 +31,10 @@ def test_terms(text, expected):
     assert terms(text) == expected
 
 
-def test_jieba_cuts_chinese_into_words_and_leaves_the_rest_to_bigrams():
-    assert terms("产品说明书 V2", "jieba") == ["产品", "说明", "说明书", "v2"]
-    assert terms("타워 東京タ", "jieba") == ["타워", "東京", "京タ"]
+def test_jieba_adds_the_words_that_are_no_bigrams():
+    jieba = Analyser(Bm25Leg(cjk="jieba"))
+    assert jieba.terms("产品说明书 V2") == ["产品", "品说", "说明", "明书", "说明书", "v2"]
+    assert jieba.terms("타워 東京タ 水") == ["타워", "東京", "京タ", "水"]
 
 
 def test_bigrams_of_one_character_are_that_character():

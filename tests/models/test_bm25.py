@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rag_plugins.config import Bm25Leg
 from rag_plugins.errors import BadInput, SideError
-from rag_plugins.models.bm25 import Bm25Encoder, Bm25Statistics, dimension
+from rag_plugins.models.bm25 import LENGTH, Bm25Encoder, Bm25Statistics, dimension
 from rag_plugins.models.protocols import DENSE
 from rag_plugins.types import EmbedImage, EmbedText
 
@@ -154,7 +154,9 @@ def test_an_empty_text_has_an_empty_vector():
 
 def test_documents_can_be_encoded_before_anything_was_learned():
     vector = Bm25Encoder(Bm25Leg()).encode_documents([EmbedText("red pump")]).sparse[0]
-    assert vector.values == pytest.approx([1 / 2.2, 1 / 2.2])
+    assert vector.as_dict() == pytest.approx(
+        {dimension("red"): 1 / 2.2, dimension("pump"): 1 / 2.2, LENGTH: 2.0}
+    )
 
 
 def test_the_sides_do_not_mix():
