@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from rag_plugins.lexical.phrases import IntArray, frequencies
 from rag_plugins.lexical.plan import Plan
 from rag_plugins.lexical.segment import Segment
+from rag_plugins.vectors import FloatArray
 
 __all__ = ["Saturation", "SymbolPlan", "best", "scores"]
 
 Floats: TypeAlias = NDArray[np.floating[Any]]
 
-Saturation: TypeAlias = Callable[[IntArray], Floats]
+Saturation: TypeAlias = Callable[[FloatArray], FloatArray]
 """S(d) by |d|."""
 
 
@@ -51,8 +52,10 @@ class SymbolPlan:
 
 def scores(segment: Segment, plan: SymbolPlan, saturation: Saturation) -> NDArray[np.float64]:
     """Shape (rows,); removed rows are scored as well."""
+    # Double precision from here on, whatever width counts have: equal passages score the same in any segment.
+    damping = saturation(segment.lengths.astype(np.float32)).astype(np.float64)
     total = np.zeros(len(segment.ids))
-    for rows, part in _parts(segment, plan, saturation(segment.lengths)):
+    for rows, part in _parts(segment, plan, damping):
         # A row that is given twice is given the same part twice; it is assigned, so counted once.
         total[rows] += part
     return total

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from threading import RLock
 from time import perf_counter
 
-import numpy as np
-
 from rag_plugins.filters import Filter
 from rag_plugins.lexical.plan import Plan, TermDictionary
 from rag_plugins.lexical.postings import Analysed, Postings
@@ -95,7 +93,7 @@ class ResidentTerms:
         """See `TermIndex.search`."""
         postings = self._ready().postings
         allowed = None if filter is None else self._store.ids(filter)
-        return postings.search(plan, limit, lambda n: np.asarray(self._encoder.saturation(n)), allowed)
+        return postings.search(plan, limit, self._encoder.saturation, allowed)
 
     def _ready(self) -> _Built:
         """The postings under this encoder's analysis, which changes once: when the language is decided."""
