@@ -15,10 +15,11 @@ from rag_plugins.config import Config
 from rag_plugins.errors import BadDocument
 from rag_plugins.ingest.chunking import chunk
 from rag_plugins.ingest.documents import SourceFile, find_documents
-from rag_plugins.ingest.manifest import DocumentRecord, digest
+from rag_plugins.ingest.manifest import DocumentRecord
 from rag_plugins.ingest.pages import Page, read_pages
 from rag_plugins.ingest.writer import Writer
 from rag_plugins.store.assets import AssetStore
+from rag_plugins.text import digest
 from rag_plugins.types import Passage
 
 __all__ = ["IngestSummary", "Indexer"]

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 from rag_plugins.store.state import State
+from rag_plugins.text import digest
 from rag_plugins.types import JsonValue
 
-__all__ = ["DocumentRecord", "Manifest", "digest"]
-
-
-def digest(text: str) -> str:
-    """A short stable name for any text: 32 hex digits."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+__all__ = ["DocumentRecord", "Manifest"]
 
 
 @dataclass(frozen=True, slots=True)

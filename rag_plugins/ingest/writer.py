@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from threading import RLock
@@ -12,9 +12,10 @@ from typing import TypeVar
 from rag_plugins.errors import BadPassage
 from rag_plugins.filters import where
 from rag_plugins.ingest.manifest import DocumentRecord, Manifest
-from rag_plugins.ingest.statistics import StatisticsKeeper
-from rag_plugins.models.protocols import Encoder, Encoding, Leg, Representation
+from rag_plugins.lexical.statistics import StatisticsKeeper
+from rag_plugins.models.protocols import Encoder, Encoding, Leg, Representation, TokenModel
 from rag_plugins.models.tokens import pack_tokens
+from rag_plugins.store.codec import storable
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.store.schema import Row
 from rag_plugins.types import EmbedText, Passage, View, embed_text
@@ -37,7 +38,7 @@ class Writer:
         legs: Sequence[Leg],
         tenant: str,
         keepers: Sequence[StatisticsKeeper] = (),
-        token_encoder: Encoder | None = None,
+        token_encoder: TokenModel | None = None,
     ) -> None:
         """`token_encoder`, one of the legs' encoders, gives the token vectors that rows keep."""
         self.manifest = Manifest(store.state, tenant)
@@ -112,24 +113,28 @@ class Writer:
                 keeper.save()
 
     def _put(self, passages: Sequence[Passage]) -> None:
-        for batch in _batches(passages, _BATCH):
+        for batch in _batches(map(_as_stored, passages), _BATCH):
             with self._counted():
                 for keeper in self._keepers:
                     keeper.exchange(batch)
                 self._store.upsert(self._rows(batch))
+                for keeper in self._keepers:
+                    keeper.stored(batch)
 
     def _drop(self, ids: Sequence[str]) -> int:
         removed = 0
         for batch in _batches(ids, _BATCH):
             with self._counted():
                 for keeper in self._keepers:
-                    keeper.remove(batch)
+                    keeper.forget(batch)
                 removed += self._store.delete(batch)
+                for keeper in self._keepers:
+                    keeper.removed(batch)
         return removed
 
     @contextmanager
     def _counted(self) -> Generator[None]:
-        """Statistics change before the rows do: if these then fail to, the rows are counted again."""
+        """Statistics change before the rows do, term indexes after: if any fails to, rows are read again."""
         try:
             yield
         except BaseException:
@@ -163,6 +168,14 @@ class Writer:
         return dataclasses.replace(old, ids=tuple(dict.fromkeys((*old.ids, *ids))))
 
 
+def _as_stored(passage: Passage) -> Passage:
+    """With the views that will be read back: what is counted now is to be what is forgotten later."""
+    views = tuple(
+        EmbedText(storable(view.text)) if isinstance(view, EmbedText) else view for view in passage.views
+    )
+    return passage if views == passage.views else dataclasses.replace(passage, views=views)
+
+
 def _view(passage: Passage) -> EmbedText:
     view = embed_text(passage.views)
     if view is None:
@@ -180,7 +193,7 @@ def _column(encoding: Encoding, leg: Leg) -> Sequence[FloatArray | SparseVector]
     return list(column)
 
 
-def _batches(items: Sequence[T], size: int) -> Iterator[list[T]]:
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     rest = iter(items)
     while batch := list(islice(rest, size)):
         yield batch

@@ -317,7 +317,7 @@ def test_odd_document_names_are_found_and_deleted(index, name):
 
 
 def test_what_another_writer_added_is_found(reopen, monkeypatch):
-    monkeypatch.setattr("rag_plugins.ingest.statistics._REFRESH", 0.0)
+    monkeypatch.setattr("rag_plugins.lexical.statistics._REFRESH", 0.0)
     with reopen(preset="lexical") as reader, reopen(preset="lexical") as writer:
         fill(writer)
         assert found(reader, "dust filter") == ["filter"]
@@ -336,7 +336,7 @@ def test_it_says_where_weights_come_from(tmp_path):
 
 
 def test_a_search_neither_waits_for_a_writer_nor_replaces_its_counts(reopen, monkeypatch):
-    monkeypatch.setattr("rag_plugins.ingest.statistics._REFRESH", 0.0)
+    monkeypatch.setattr("rag_plugins.lexical.statistics._REFRESH", 0.0)
     with reopen(preset="lexical") as index, reopen(preset="lexical") as other, ThreadPoolExecutor(1) as pool:
         fill(index)
         fill(other, {"gasket": "A gasket beside the filter."})  # What a refresh would now take over.
