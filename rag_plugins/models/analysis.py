@@ -7,7 +7,7 @@ scored. A unit is a word or a CJK character: what phrases are made of.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from itertools import chain
 from typing import Any
 
@@ -17,9 +17,9 @@ from rag_plugins.models.identifiers import cut_identifiers
 from rag_plugins.models.languages import detect_language, stemmer
 from rag_plugins.models.lexicon import DomainDictionary
 from rag_plugins.models.wordpieces import WordPieces
-from rag_plugins.models.words import bigrams, compose, fold, plain_words, units, word_spans
+from rag_plugins.models.words import bigrams, characters, compose, fold, is_han, plain_words, word_spans
 
-__all__ = ["Analyser", "Phrases", "bigrams", "detect_language", "units", "word_spans"]
+__all__ = ["Analyser", "Phrases", "bigrams", "detect_language", "word_spans"]
 
 _SHORT = 40
 """Characters up to which what stands between spaces is remembered with its words; Chinese is longer."""
@@ -78,23 +78,23 @@ class Analyser:
 
     def units(self, text: str) -> list[str]:
         """Folded words and CJK characters in reading order, for phrases; capitals cut nothing here."""
-        return units(text)
+        return _word_cutter(False, characters)(text)
 
     def stems(self, text: str) -> list[str]:
         """The units, stemmed: what `Phrases` of words in any inflection are made of, and found in."""
-        return list(map(self._stem, units(text)))
+        return list(map(self._stem, self.units(text)))
 
 
 def _cutter(leg: Bm25Leg, dictionary: DomainDictionary) -> Callable[[str], list[str]]:
     if leg.analysis == "wordpiece":
         return WordPieces(leg.model)
     if leg.cjk == "jieba":
-        return _word_cutter(leg.identifiers, _jieba(frozenset(filter(_is_han, dictionary.whole))))
-    return _word_cutter(leg.identifiers, _bigrams)
+        return _word_cutter(leg.identifiers, _jieba(frozenset(filter(is_han, dictionary.whole))))
+    return _word_cutter(leg.identifiers, bigrams)
 
 
-@cache
-def _word_cutter(identifiers: bool, cjk: Callable[[str, bool], list[str]]) -> Callable[[str], list[str]]:
+@lru_cache(maxsize=16)
+def _word_cutter(identifiers: bool, cjk: Callable[[str], list[str]]) -> Callable[[str], list[str]]:
     words = partial(plain_words, cjk=cjk)
 
     def cut(chunk: str) -> list[str]:
@@ -110,16 +110,8 @@ def _word_cutter(identifiers: bool, cjk: Callable[[str, bool], list[str]]) -> Ca
     return cut_all
 
 
-def _bigrams(run: str, is_han: bool) -> list[str]:
-    return bigrams(run)
-
-
-def _is_han(entry: str) -> bool:
-    return plain_words(entry, lambda run, is_han: [entry] if is_han else []) == [entry]
-
-
 @lru_cache(maxsize=8)
-def _jieba(own_words: frozenset[str]) -> Callable[[str, bool], list[str]]:
+def _jieba(own_words: frozenset[str]) -> Callable[[str], list[str]]:
     """Bigrams, and the words of Chinese text that are none: better than either alone on both test sets."""
     jieba: Any = require("jieba", extra="chinese")
     jieba.setLogLevel("WARNING")
@@ -127,9 +119,9 @@ def _jieba(own_words: frozenset[str]) -> Callable[[str, bool], list[str]]:
     for word in sorted(own_words):
         tokenizer.add_word(word)
 
-    def cut(run: str, is_han: bool) -> list[str]:
-        if not is_han or len(run) == 1:
-            return bigrams(run)
-        return bigrams(run) + [word for word in tokenizer.lcut(run, HMM=False) if len(word) != 2]
+    def cut(run: str) -> list[str]:
+        # Japanese words run from Han into kana, so only a run that stays Han is Chinese.
+        words = tokenizer.lcut(run, HMM=False) if len(run) > 1 and is_han(run) else []
+        return bigrams(run) + [word for word in words if len(word) != 2]
 
     return cut

@@ -41,6 +41,9 @@ def cut_identifiers(text: str, words: Callable[[str], list[str]]) -> list[str]:
     return found + words(fold(text[done:]))
 
 
+_LONGEST = 64
+"""Characters of a name; what is longer is data, and comes in parts alone."""
+
 _Part = str | tuple[str]
 """A part, or in a tuple, folded, what is kept whole."""
 
@@ -62,7 +65,7 @@ def _name(token: str, outermost: int = 0) -> list[_Part]:
     for level, (separator, is_whole) in enumerate(_SEPARATORS[outermost:], outermost + 1):
         parts = [part for part in separator.split(token) if part]
         if len(parts) > 1:
-            whole: list[_Part] = [_whole(token)] if is_whole(token) else []
+            whole: list[_Part] = [_whole(token)] if len(token) <= _LONGEST and is_whole(token) else []
             return whole + [below for part in parts for below in _name(part, level)]
     humps = _HUMPS.split(token)
     return [_whole(token), *humps] if len(humps) > 1 else [token]

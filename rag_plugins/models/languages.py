@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
@@ -66,8 +65,8 @@ _DISTINCT = 5
 _CLEAR = 1.25
 """How much the first language must outweigh the second."""
 _SHARE = 0.01
-"""The least share of function words among all words: every fifth to tenth word of prose is one."""
-_MUCH = 20_000
+"""The least share of function words: in six sets of English texts, programs among them, it is 6 % and more."""
+_MUCH = 50_000
 """Sightings of terms after which a collection without function words has none to come."""
 
 
@@ -84,15 +83,11 @@ def detect_language(frequencies: Mapping[str, int]) -> str | None:
     }
     (first, most), (_, next_most), *_ = Counter(evidence).most_common()
     distinct = sum(word in frequencies for word in FUNCTION_WORDS[first])
-    share = most / max(sum(count for term, count in frequencies.items() if _WORD.match(term)), 1)
-    if share >= _SHARE:
-        clear = most >= _ENOUGH and distinct >= _DISTINCT and most >= _CLEAR * next_most
-        return first if clear else None
-    return "none" if sum(frequencies.values()) >= _MUCH else None
-
-
-_WORD = re.compile("[a-z\u00df-\u024f\u0400-\u04ff]")
-"""The beginning of a word in a script of these languages."""
+    total = sum(frequencies.values())
+    if most < _SHARE * total:
+        return "none" if total >= _MUCH else None
+    is_clear = most >= _ENOUGH and distinct >= _DISTINCT and most >= _CLEAR * next_most
+    return first if is_clear else None
 
 
 @cache
