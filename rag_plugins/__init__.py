@@ -13,13 +13,22 @@ if TYPE_CHECKING:
     from rag_plugins.filters import where as where
     from rag_plugins.index import RagIndex as RagIndex
     from rag_plugins.ingest.indexer import IngestSummary as IngestSummary
+    from rag_plugins.lexical.rules import Fuzzy as Fuzzy
+    from rag_plugins.lexical.rules import Phrase as Phrase
+    from rag_plugins.lexical.rules import Plain as Plain
+    from rag_plugins.lexical.rules import Prefix as Prefix
+    from rag_plugins.lexical.rules import Query as Query
+    from rag_plugins.lexical.rules import Wildcard as Wildcard
+    from rag_plugins.lexical.rules import parse_query as parse_query
     from rag_plugins.types import Box as Box
     from rag_plugins.types import EmbedImage as EmbedImage
     from rag_plugins.types import EmbedText as EmbedText
     from rag_plugins.types import Hit as Hit
+    from rag_plugins.types import Hits as Hits
     from rag_plugins.types import Passage as Passage
     from rag_plugins.types import Provenance as Provenance
     from rag_plugins.types import StageScore as StageScore
+    from rag_plugins.types import TermMatch as TermMatch
     from rag_plugins.types import Word as Word
 
 _HOME = {
@@ -28,14 +37,23 @@ _HOME = {
     "EmbedImage": "types",
     "EmbedText": "types",
     "Filter": "filters",
+    "Fuzzy": "lexical.rules",
     "Hit": "types",
+    "Hits": "types",
     "IngestSummary": "ingest.indexer",
     "Passage": "types",
+    "Phrase": "lexical.rules",
+    "Plain": "lexical.rules",
+    "Prefix": "lexical.rules",
     "Provenance": "types",
+    "Query": "lexical.rules",
     "RagIndex": "index",
     "StageScore": "types",
+    "TermMatch": "types",
+    "Wildcard": "lexical.rules",
     "Word": "types",
     "all_of": "filters",
+    "parse_query": "lexical.rules",
     "where": "filters",
 }
 

@@ -118,6 +118,15 @@ def search(
         ),
     ] = None,
     leg: Annotated[list[str] | None, typer.Option(help="Use this leg alone. May be repeated.")] = None,
+    rules: Annotated[
+        bool,
+        typer.Option(
+            "--rules", help='Read "exact phrase", "near"~3, prefix*, wild*c?rd and fuzzy~1 as rules.'
+        ),
+    ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show the terms that each sparse leg matched.")
+    ] = False,
     preset: Preset = None,
     config: ConfigFile = None,
     collection: Collection = "passages",
@@ -126,16 +135,18 @@ def search(
 ) -> None:
     """Search a collection: passages, the pages they are from, and how each was found."""
     from rag_plugins.index import RagIndex
+    from rag_plugins.lexical.rules import parse_query
     from rag_plugins.show import hit_json, show_hits
 
     if "://" not in db and not Path(db).exists():
         raise typer.BadParameter(f"there is no {db}: make it with `rag-plugins ingest PATHS… --into {db}`")
     settings, filter = _config(preset, config), _filter(where)
     with RagIndex.open(db, config=settings, collection=collection, tenant=tenant) as index:
-        hits = index.search(question, k, filter=filter, legs=leg)
+        query = parse_query(question) if rules else question
+        hits = index.search(query, k, filter=filter, legs=leg, explain=explain)
     show_hits(hits)
     if as_json:
-        _print_json({"hits": [hit_json(hit) for hit in hits]})
+        _print_json({"hits": [hit_json(hit) for hit in hits], "notices": list(hits.notices)})
 
 
 @app.command()

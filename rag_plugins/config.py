@@ -218,9 +218,10 @@ class Config(_Frozen):
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Config:
-        """Read a TOML file; raises `ConfigError`."""
+        """Read a TOML file; a dictionary's path counts from the file's folder. Raises `ConfigError`."""
         try:
-            return cls.make(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+            values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            return _based(cls.make(values), Path(path).parent)
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigError(f"{path}: {error}") from error
         except ConfigError as error:
@@ -234,11 +235,30 @@ class Config(_Frozen):
         return PIPELINES[name]
 
 
+def _based(config: Config, folder: Path) -> Config:
+    legs = tuple(
+        leg.model_copy(update={"dictionary": folder / leg.dictionary.expanduser()})
+        if isinstance(leg, Bm25Leg) and leg.dictionary
+        else leg
+        for leg in config.legs
+    )
+    return config.model_copy(update={"legs": legs})
+
+
 _MULTI_QA = DenseLeg(model="multi-qa-MiniLM-L6-cos-v1")
 
 PIPELINES: dict[str, Config] = {
     "local": Config(),
     "local-qa": Config(legs=(_MULTI_QA, Bm25Leg())),
+    "local-sparse": Config(
+        legs=(
+            DenseLeg(weight=0.4),
+            Bm25Leg(weight=0.4),
+            Bm25Leg(name="wordpiece", analysis="wordpiece", weight=0.2),
+        )
+    ),
+    "splade": Config(legs=(DenseLeg(), Bm25Leg(), SparseLeg(model="granite-embedding-30m-sparse"))),
+    "bge-m3": Config(legs=(DenseLeg(model="bge-m3"), SparseLeg(model="bge-m3"), Bm25Leg())),
     "lexical": Config(legs=(Bm25Leg(),), reranker=None),
 }
 """Whole pipelines by name: which legs, how they are fused, what reranks."""

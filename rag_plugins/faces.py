@@ -22,7 +22,7 @@ from rag_plugins.models.dense import DenseEncoder
 from rag_plugins.models.presets import DENSE_PRESETS, find_preset
 from rag_plugins.models.protocols import Candidate, Encoding, Reranker
 from rag_plugins.models.reranker import CrossEncoderReranker
-from rag_plugins.types import EmbedText, Hit, JsonValue, Passage, embed_text
+from rag_plugins.types import EmbedText, Hit, JsonValue, Passage, StageScore, TermMatch, embed_text
 from rag_plugins.vectors import Matrix, truncate
 
 __all__ = [
@@ -47,7 +47,7 @@ RETRIEVAL_TEXT = "retrieval_text"
 """Metadata key of the retrieval view, where it is not the text itself."""
 
 DETAILS = "rag_plugins"
-"""Metadata key of what the search adds: score, trace, passage_id, doc_id, page_image."""
+"""Metadata key of what the search adds: score, trace, passage_id, doc_id, page_image, terms."""
 
 NODE = "_llama_index"
 """Metadata key, kept in the store and never shown, of what a LlamaIndex node is rebuilt from."""
@@ -135,10 +135,22 @@ def details(hit: Hit) -> dict[str, JsonValue]:
         "passage_id": passage.id,
         "doc_id": passage.doc_id,
         **({"page_image": image} if image else {}),
-        "trace": [
-            {key: value for key, value in asdict(stage).items() if value is not None} for stage in hit.trace
-        ],
+        "trace": [_known(stage) for stage in hit.trace],
+        **(
+            {"terms": {leg: [_term(match) for match in hit.terms[leg]] for leg in hit.terms}}
+            if hit.terms
+            else {}
+        ),
     }
+
+
+def _known(stage: StageScore) -> JsonValue:
+    return {key: value for key, value in asdict(stage).items() if value is not None}
+
+
+def _term(match: TermMatch) -> JsonValue:
+    known: JsonValue = {key: value for key, value in asdict(match).items() if value is not None}
+    return {**known, "score": match.score}
 
 
 class PassageReader:

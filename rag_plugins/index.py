@@ -8,23 +8,23 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Self
 
-from rag_plugins.config import Bm25Leg, Config, CrossEncoderConfig, DenseLeg, LegConfig
-from rag_plugins.errors import ConfigError
+from rag_plugins.config import Config
 from rag_plugins.filters import Filter
 from rag_plugins.ingest.indexer import Indexer, IngestSummary
-from rag_plugins.ingest.statistics import StatisticsKeeper
 from rag_plugins.ingest.writer import Writer
-from rag_plugins.models.bm25 import Bm25Encoder
+from rag_plugins.lexical.rules import Query
+from rag_plugins.lexical.statistics import StatisticsKeeper
 from rag_plugins.models.dense import DenseEncoder
-from rag_plugins.models.protocols import Leg, Representation, Reranker
-from rag_plugins.models.reranker import CrossEncoderReranker, LateInteractionReranker
+from rag_plugins.models.m3 import M3Encoder
+from rag_plugins.models.protocols import Leg
+from rag_plugins.models.sparse import SparseEncoder
 from rag_plugins.search.outcome import Outcome
 from rag_plugins.search.retriever import HybridRetriever
 from rag_plugins.store.assets import AssetStore
 from rag_plugins.store.milvus import MilvusStore
-from rag_plugins.store.schema import VectorField
 from rag_plugins.text import clean
-from rag_plugins.types import EmbedText, Hit, JsonValue, Passage, Provenance, passage_id
+from rag_plugins.types import EmbedText, Hit, Hits, JsonValue, Passage, Provenance, passage_id
+from rag_plugins.wiring import make_legs, make_reranker, make_search, make_store, token_model
 
 __all__ = ["RagIndex"]
 
@@ -79,8 +79,8 @@ class RagIndex:
         process holds the file, `StoreUnavailable` where no server answers, `UnknownPreset`.
         """
         config = config or Config.preset(preset)
-        legs = [_leg(leg) for leg in config.legs]
-        store = _store(uri, config, legs, collection, tenant)
+        legs = make_legs(config.legs)
+        store = make_store(uri, config, legs, collection, tenant)
         try:
             return cls._wire(config, tenant, store, legs)
         except BaseException:
@@ -89,14 +89,11 @@ class RagIndex:
 
     @classmethod
     def _wire(cls, config: Config, tenant: str, store: MilvusStore, legs: Sequence[Leg]) -> RagIndex:
-        reranker = _reranker(config, legs)
-        keepers = [
-            StatisticsKeeper(store, leg.name, leg.encoder, tenant)
-            for leg in legs
-            if isinstance(leg.encoder, Bm25Encoder)
-        ]
-        writer = Writer(store, legs, tenant, keepers, _token_encoder(config, legs))
-        retriever = HybridRetriever(store, legs, config.fusion, reranker, config.reranker)
+        searches = make_search(config, legs, store)
+        keepers = [StatisticsKeeper(store, name, search, tenant) for name, search in searches.items()]
+        writer = Writer(store, legs, tenant, keepers, token_model(config, legs))
+        reranker = make_reranker(config, legs)
+        retriever = HybridRetriever(store, legs, config.fusion, searches, reranker, config.reranker)
         return cls(config, tenant, store, legs, retriever, writer)
 
     @property
@@ -110,7 +107,11 @@ class RagIndex:
 
         "package …", "folder …", "cache" or "hub". Raises `ModelNotFound`; may download.
         """
-        return {leg.name: leg.encoder.source for leg in self._legs if isinstance(leg.encoder, DenseEncoder)}
+        return {
+            leg.name: leg.encoder.source
+            for leg in self._legs
+            if isinstance(leg.encoder, DenseEncoder | M3Encoder | SparseEncoder)
+        }
 
     def passage(
         self,
@@ -163,14 +164,25 @@ class RagIndex:
         return self._indexer.ingest(paths, root=root, progress=progress)
 
     def search(
-        self, query: str, k: int = 5, *, filter: Filter | None = None, legs: Sequence[str] | None = None
-    ) -> list[Hit]:
-        """The best k passages, best first; `legs` names the legs to use. Raises `BadInput`, `StoreError`."""
+        self,
+        query: str | Query,
+        k: int = 5,
+        *,
+        filter: Filter | None = None,
+        legs: Sequence[str] | None = None,
+        explain: bool = False,
+    ) -> Hits:
+        """The best k passages, best first; `legs` names the legs to use, `explain` fills `Hit.terms`.
+
+        A string is plain words. A `Query`, made by `parse_query` or of typed rules, may also ask for
+        phrases, prefixes, wildcards and words a few edits away, which the BM25 legs look up; other legs
+        read its words. Raises `BadInput`, `StoreError`.
+        """
         self._writer.refresh()
-        return self._retriever.search(query, k, filter=filter, legs=legs)
+        return self._retriever.search(query, k, filter=filter, legs=legs, explain=explain)
 
     def run(
-        self, query: str, k: int = 5, *, filter: Filter | None = None, depth: int | None = None
+        self, query: str | Query, k: int = 5, *, filter: Filter | None = None, depth: int | None = None
     ) -> Outcome:
         """Search and keep what every stage made of the query: for measuring."""
         return self._retriever.run(query, k, filter=filter, depth=depth)
@@ -212,48 +224,3 @@ def _shut(writer: Writer, store: MilvusStore) -> None:
         writer.close()
     finally:
         store.close()
-
-
-def _leg(config: LegConfig) -> Leg:
-    match config:
-        case DenseLeg():
-            return Leg(config.name, DenseEncoder(config), Representation.DENSE, config.weight)
-        case Bm25Leg():
-            return Leg(config.name, Bm25Encoder(config), Representation.SPARSE, config.weight)
-
-
-def _store(uri: str | Path, config: Config, legs: Sequence[Leg], collection: str, tenant: str) -> MilvusStore:
-    return MilvusStore.open(
-        uri,
-        fields=[_field(leg) for leg in legs],
-        fingerprint={leg.name: dict(leg.encoder.fingerprint) for leg in legs},
-        collection=collection,
-        tenant=tenant,
-        config=config.store,
-        keep_tokens=_token_encoder(config, legs) is not None,
-    )
-
-
-def _field(leg: Leg) -> VectorField:
-    if isinstance(leg.encoder, DenseEncoder):
-        return VectorField(leg.name, "dense", leg.encoder.dim)
-    return VectorField(leg.name, "sparse")
-
-
-def _token_encoder(config: Config, legs: Sequence[Leg]) -> DenseEncoder | None:
-    """The model whose token vectors rows keep: where late interaction reads them."""
-    if config.reranker is None or config.reranker.kind != "late-interaction":
-        return None
-    return next(leg.encoder for leg in legs if isinstance(leg.encoder, DenseEncoder))
-
-
-def _reranker(config: Config, legs: Sequence[Leg]) -> Reranker | None:
-    if config.reranker is None:
-        return None
-    if isinstance(config.reranker, CrossEncoderConfig):
-        return CrossEncoderReranker(config.reranker)
-    encoder = _token_encoder(config, legs)
-    if encoder is None:
-        raise ConfigError("late interaction needs a dense leg: it reads that model's token vectors")
-    lexical = next((leg.encoder for leg in legs if isinstance(leg.encoder, Bm25Encoder)), None)
-    return LateInteractionReranker(encoder, lexical)

@@ -14,7 +14,7 @@ from rich.text import Text
 from rag_plugins.config import PIPELINES, Config, CrossEncoderConfig, RerankerConfig
 from rag_plugins.demo.view import origin, where
 from rag_plugins.models.presets import DENSE_PRESETS, RERANKER_PRESETS, SPARSE_PRESETS
-from rag_plugins.types import Hit, JsonValue, StageScore
+from rag_plugins.types import Hit, Hits, JsonValue, StageScore, TermMatch
 
 if TYPE_CHECKING:
     from rag_plugins.evaluation import Evaluation
@@ -46,7 +46,7 @@ def show_summary(summary: IngestSummary, total: int, weights: Mapping[str, str])
         console.print(Text(f"  {bad}", style="red"), soft_wrap=True)
 
 
-def show_hits(hits: Sequence[Hit]) -> None:
+def show_hits(hits: Hits) -> None:
     """Passages as the LLM would read them, where they are from, and what each stage made of them."""
     console = Console()
     for number, hit in enumerate(hits, 1):
@@ -54,6 +54,10 @@ def show_hits(hits: Sequence[Hit]) -> None:
         console.print(title, style="bold", soft_wrap=True)
         console.print(Panel(Text(hit.passage.llm_text)))
         console.print(Text(" · ".join(_stage(score) for score in hit.trace), style="dim"))
+        for leg, matches in hit.terms.items():
+            console.print(_matches(leg, matches))
+    for notice in hits.notices:
+        console.print(Text(notice, style="yellow"), soft_wrap=True)
     if not hits:
         console.print("Nothing was found.")
 
@@ -61,6 +65,16 @@ def show_hits(hits: Sequence[Hit]) -> None:
 def _stage(score: StageScore) -> str:
     part = "" if score.part is None else f" (+{score.part:.3f})"
     return f"{score.stage} #{score.rank} {score.score:.3f}{part}"
+
+
+def _matches(leg: str, matches: Sequence[TermMatch]) -> Table:
+    """The terms of one leg: what the query gave each, what the passage, and what came of it."""
+    table = _table(f"{leg}: {len(matches)} terms", "term", "query", "passage", "score", "by")
+    for match in matches:
+        numbers = (match.query_weight, match.document_weight, match.score)
+        origin = match.rule or ("expansion" if match.expanded else "")
+        table.add_row(Text(match.term), *(f"{number:.3f}" for number in numbers), Text(origin))
+    return table
 
 
 def hit_json(hit: Hit) -> JsonValue:

@@ -169,23 +169,6 @@ class StageScore:
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
-    """A passage that was found, its final score (higher is better), and how it came there."""
-
-    passage: Passage
-    score: float
-    trace: tuple[StageScore, ...] = ()
-
-
-class Hits(list[Hit]):
-    """Hits, best first, and what the search has to say about itself: a rule that was cut short, for one."""
-
-    def __init__(self, hits: Iterable[Hit] = (), notices: Iterable[str] = ()) -> None:
-        super().__init__(hits)
-        self.notices = tuple(notices)
-
-
-@dataclass(frozen=True, slots=True)
 class TermMatch:
     """A term that query and passage share in a sparse leg; its part of the leg's score is the product.
 
@@ -203,3 +186,25 @@ class TermMatch:
     def score(self) -> float:
         """Query weight x document weight."""
         return self.query_weight * self.document_weight
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage that was found, its final score (higher is better), and how it came there.
+
+    `terms` has, for every sparse leg, what query and passage share, strongest first: filled where the
+    search was asked to explain itself.
+    """
+
+    passage: Passage
+    score: float
+    trace: tuple[StageScore, ...] = ()
+    terms: Mapping[str, tuple[TermMatch, ...]] = field(default_factory=dict[str, "tuple[TermMatch, ...]"])
+
+
+class Hits(list[Hit]):
+    """Hits, best first, and what the search has to say about itself: a rule that was cut short, for one."""
+
+    def __init__(self, hits: Iterable[Hit] = (), notices: Iterable[str] = ()) -> None:
+        super().__init__(hits)
+        self.notices = tuple(notices)

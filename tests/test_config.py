@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from rag_plugins.config import PIPELINES, Bm25Leg, Config, CrossEncoderConfig, DenseLeg
@@ -86,3 +88,15 @@ def test_a_configuration_is_frozen():
 def test_every_pipeline_survives_a_round_trip():
     for config in PIPELINES.values():
         assert Config.make(config.model_dump(mode="json")) == config
+
+
+def test_a_dictionary_counts_from_the_file_that_names_it(tmp_path):
+    path = tmp_path / "rag.toml"
+    path.write_text(
+        '[[legs]]\nkind = "bm25"\ndictionary = "terms.toml"\n[reranker]\nkind = "cross-encoder"\n'
+    )
+    assert Config.from_toml(path).legs[0].dictionary == tmp_path / "terms.toml"
+    path.write_text(
+        '[[legs]]\nkind = "bm25"\ndictionary = "/elsewhere/terms.toml"\n[reranker]\nkind = "cross-encoder"\n'
+    )
+    assert Config.from_toml(path).legs[0].dictionary == Path("/elsewhere/terms.toml")

@@ -15,6 +15,7 @@ from pydantic import Field, PrivateAttr, SkipValidation
 from rag_plugins.filters import Filter
 from rag_plugins.index import RagIndex
 from rag_plugins.langchain.convert import from_document, to_document
+from rag_plugins.lexical.rules import parse_query
 
 __all__ = ["HybridRetriever"]
 
@@ -22,6 +23,8 @@ __all__ = ["HybridRetriever"]
 class HybridRetriever(BaseRetriever):
     """Searches a `RagIndex`; `k`, `filter` and `legs` may also be given to each call.
 
+    With `rules`, queries may hold "exact phrases", prefix*, wild*c?rds and fuzzy~1 words (see
+    `parse_query`). With `explain`, metadata["rag_plugins"]["terms"] says what each sparse leg matched.
     `ainvoke` searches in a worker thread. The index stays the caller's, except after `from_documents`.
     """
 
@@ -29,6 +32,8 @@ class HybridRetriever(BaseRetriever):
     k: int = Field(default=5, ge=1)
     filter: SkipValidation[Filter | None] = None
     legs: Sequence[str] | None = None
+    rules: bool = False
+    explain: bool = False
     _owned: bool = PrivateAttr(default=False)
 
     def __init__(
@@ -70,10 +75,11 @@ class HybridRetriever(BaseRetriever):
     ) -> list[Document]:
         # None is "not given", never "no filter": a variable left empty must not widen the search.
         hits = self.index.search(
-            query,
+            parse_query(query) if self.rules else query,
             self.k if k is None else k,
             filter=self.filter if filter is None else filter,
             legs=self.legs if legs is None else legs,
+            explain=self.explain,
         )
         return [to_document(hit) for hit in hits]
 

@@ -13,6 +13,7 @@ from llama_index.core.settings import Settings
 
 from rag_plugins.filters import Filter
 from rag_plugins.index import RagIndex
+from rag_plugins.lexical.rules import parse_query
 from rag_plugins.llama_index.convert import VIEW_TEMPLATE, from_node, to_node
 
 __all__ = ["HybridRetriever"]
@@ -30,13 +31,20 @@ class HybridRetriever(BaseRetriever):
         k: int = 5,
         filter: Filter | None = None,
         legs: Sequence[str] | None = None,
+        rules: bool = False,
+        explain: bool = False,
         **settings: Any,
     ) -> None:
-        """`settings` are BaseRetriever's own: callback_manager, object_map, objects, verbose."""
+        """With `rules`, queries may hold "exact phrases", prefix*, wild*c?rds and fuzzy~1 words (see
+        `parse_query`). With `explain`, metadata["rag_plugins"]["terms"] says what each sparse leg matched.
+
+        `settings` are BaseRetriever's own: callback_manager, object_map, objects, verbose."""
         self.index = index
         self.k = k
         self.filter = filter
         self.legs = legs
+        self.rules = rules
+        self.explain = explain
         self._owned = False
         settings.setdefault("callback_manager", Settings.callback_manager)
         super().__init__(**settings)
@@ -71,7 +79,14 @@ class HybridRetriever(BaseRetriever):
         return cls.from_nodes(_split(documents), path, preset, **settings)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        hits = self.index.search(query_bundle.query_str, self.k, filter=self.filter, legs=self.legs)
+        text = query_bundle.query_str
+        hits = self.index.search(
+            parse_query(text) if self.rules else text,
+            self.k,
+            filter=self.filter,
+            legs=self.legs,
+            explain=self.explain,
+        )
         return [to_node(hit) for hit in hits]
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:

@@ -33,6 +33,7 @@ class Outcome:
     fused: list[Fused] = field(default_factory=list[Fused])
     reranked: list[Reranked] | None = None
     seconds: dict[str, float] = field(default_factory=dict[str, float])
+    notices: list[str] = field(default_factory=list[str])
 
     @property
     def final(self) -> list[tuple[str, float]]:

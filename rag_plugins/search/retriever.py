@@ -7,13 +7,18 @@ from collections.abc import Mapping, Sequence
 from rag_plugins.config import FusionConfig, RerankerConfig
 from rag_plugins.errors import BadInput
 from rag_plugins.filters import Filter
+from rag_plugins.lexical.rules import Plain, Query
+from rag_plugins.lexical.search import LexicalSearch
+from rag_plugins.models.m3 import M3Encoder
 from rag_plugins.models.protocols import Candidate, Encoder, Encoding, Leg, Representation, Reranker
+from rag_plugins.models.sparse import SparseEncoder
+from rag_plugins.search.explain import shared_terms
 from rag_plugins.search.fusion import Fused, fuse, minmax, shares
 from rag_plugins.search.outcome import Outcome, Reranked
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.store.schema import MAX_HITS
 from rag_plugins.text import clean
-from rag_plugins.types import Hit
+from rag_plugins.types import Hit, Hits, Passage, TermMatch
 from rag_plugins.vectors import FloatArray, SparseVector
 
 __all__ = ["HybridRetriever", "blend"]
@@ -27,19 +32,30 @@ class HybridRetriever:
         store: MilvusStore,
         legs: Sequence[Leg],
         fusion: FusionConfig,
+        lexical: Mapping[str, LexicalSearch],
         reranker: Reranker | None = None,
         rerank: RerankerConfig | None = None,
     ) -> None:
-        """`rerank` says how deep `reranker` reads and how its scores blend; both or neither."""
+        """`lexical` searches the legs it names in place of the store.
+
+        `rerank` says how deep `reranker` reads and how its scores blend; both or neither.
+        """
         self._store = store
+        self._lexical = lexical
         self._legs = {leg.name: leg for leg in legs}
         self._fusion = fusion
         self._reranker = reranker
         self._rerank_config = rerank
 
     def search(
-        self, query: str, k: int = 5, *, filter: Filter | None = None, legs: Sequence[str] | None = None
-    ) -> list[Hit]:
+        self,
+        query: str | Query,
+        k: int = 5,
+        *,
+        filter: Filter | None = None,
+        legs: Sequence[str] | None = None,
+        explain: bool = False,
+    ) -> Hits:
         """The best k passages; a blank query finds nothing. Raises `BadInput` and `StoreError`."""
         outcome = self.run(query, k, filter=filter, legs=legs)
         best = outcome.final[:k]
@@ -47,11 +63,13 @@ class HybridRetriever:
         passages = self._store.fetch(ids) if ids else {}
         traces = outcome.traces(ids)
         # A passage deleted by someone else since the legs ran is no longer a hit.
-        return [Hit(passages[id], score, traces[id]) for id, score in best if id in passages]
+        found = [(passages[id], score, traces[id]) for id, score in best if id in passages]
+        hits = [Hit(*hit, self._explained(query, hit[0]) if explain else {}) for hit in found]
+        return Hits(hits, outcome.notices)
 
     def run(
         self,
-        query: str,
+        query: str | Query,
         k: int,
         *,
         filter: Filter | None = None,
@@ -60,35 +78,61 @@ class HybridRetriever:
     ) -> Outcome:
         """Run every stage and keep what each made of the query; `depth` is the hits a leg may give."""
         outcome = Outcome(self._fusion.method, self._reranker.name if self._reranker else None)
-        query = clean(query).strip()
-        chosen = self._chosen(legs)
+        query = clean(query).strip() if isinstance(query, str) else query
+        chosen = self._chosen(legs, query)
         if not 1 <= k <= MAX_HITS:
             raise BadInput(f"k is {k}: expected 1 to {MAX_HITS}")
         depth = depth or self._fusion.depth or min(max(4 * k, 100), MAX_HITS)
         if query:
             self._search_legs(query, chosen, depth, filter, outcome)
             self._fuse(chosen, outcome)
-            self._rerank(query, outcome)
+            self._rerank(_words(query), outcome)
         return outcome
 
-    def _chosen(self, names: Sequence[str] | None) -> list[Leg]:
+    def _explained(self, query: str | Query, passage: Passage) -> dict[str, tuple[TermMatch, ...]]:
+        query = clean(query).strip() if isinstance(query, str) else query
+        return {
+            leg.name: self._matches(query, passage, leg)
+            for leg in self._legs.values()
+            if leg.representation is Representation.SPARSE
+        }
+
+    def _matches(self, query: str | Query, passage: Passage, leg: Leg) -> tuple[TermMatch, ...]:
+        if leg.name in self._lexical:
+            return self._lexical[leg.name].explain(query, passage.views)
+        stored = self._store.vectors(leg.name, [passage.id]).get(passage.id)
+        if stored is None or not isinstance(leg.encoder, M3Encoder | SparseEncoder):
+            return ()
+        return shared_terms(leg.encoder, _words(query), stored, passage.views)
+
+    def _chosen(self, names: Sequence[str] | None, query: str | Query) -> list[Leg]:
         unknown = [name for name in names or () if name not in self._legs]
         if unknown:
             raise BadInput(f"unknown legs {unknown}: this collection has {list(self._legs)}")
         if names is not None and not names:
             raise BadInput(f"legs is empty: name some of {list(self._legs)}, or pass None for all")
         legs = [self._legs[name] for name in dict.fromkeys(names or self._legs)]
+        if _has_rules(query) and not any(leg.name in self._lexical for leg in legs):
+            raise BadInput(
+                f"the query has recall rules, and none of the legs {[leg.name for leg in legs]} is BM25"
+            )
         # A leg with weight zero cannot change the ranking, so it is not run.
         return [leg for leg in legs if leg.weight > 0] or legs
 
     def _search_legs(
-        self, query: str, legs: Sequence[Leg], depth: int, filter: Filter | None, outcome: Outcome
+        self, query: str | Query, legs: Sequence[Leg], depth: int, filter: Filter | None, outcome: Outcome
     ) -> None:
         encodings: dict[int, Encoding] = {}
         for leg in legs:
+            if leg.name in self._lexical:
+                with outcome.timed(leg.name):
+                    ranking, notices = self._lexical[leg.name].search(query, depth, filter)
+                outcome.rankings[leg.name] = ranking
+                outcome.notices += notices
+                continue
             if id(leg.encoder) not in encodings:
                 with outcome.timed("encode"):
-                    encodings[id(leg.encoder)] = _encode(query, leg.encoder, legs)
+                    encodings[id(leg.encoder)] = _encode(_words(query), leg.encoder, legs)
             vector = _vector(encodings[id(leg.encoder)], leg.representation)
             with outcome.timed(leg.name):
                 outcome.rankings[leg.name] = self._store.search(leg.name, vector, depth, filter)
@@ -130,6 +174,14 @@ def blend(head: Sequence[Fused], raw: Sequence[float], share: float) -> list[Rer
         for item, score in zip(head, raw, strict=True)
     ]
     return sorted(blended, key=lambda item: (-item.score, item.id))
+
+
+def _has_rules(query: str | Query) -> bool:
+    return not isinstance(query, str) and any(not isinstance(rule, Plain) for rule in query.rules)
+
+
+def _words(query: str | Query) -> str:
+    return query if isinstance(query, str) else query.text
 
 
 def _encode(query: str, encoder: Encoder, legs: Sequence[Leg]) -> Encoding:

@@ -1,0 +1,119 @@
+"""From a configuration to parts: legs with their encoders, the store, term indexes, the reranker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rag_plugins.config import Bm25Leg, Config, CrossEncoderConfig, DenseLeg, LegConfig, SparseLeg
+from rag_plugins.errors import ConfigError
+from rag_plugins.lexical.plan import TermIndex
+from rag_plugins.lexical.remote import MilvusTerms
+from rag_plugins.lexical.resident import ResidentTerms
+from rag_plugins.lexical.search import LexicalSearch
+from rag_plugins.models.bm25 import Bm25Encoder
+from rag_plugins.models.dense import DenseEncoder
+from rag_plugins.models.m3 import M3Encoder, is_m3
+from rag_plugins.models.protocols import Leg, Representation, Reranker, TokenModel
+from rag_plugins.models.reranker import CrossEncoderReranker, LateInteractionReranker
+from rag_plugins.models.sparse import SparseEncoder
+from rag_plugins.store.milvus import MilvusStore
+from rag_plugins.store.schema import VectorField
+
+__all__ = ["make_legs", "make_reranker", "make_search", "make_store", "token_model"]
+
+
+def make_legs(configs: Sequence[LegConfig]) -> list[Leg]:
+    """A leg for each configuration; the legs of one BGE-M3 share its encoder, and so one forward pass."""
+    shared = {config.model: _m3(config.model, configs) for config in configs if _is_m3(config)}
+    return [_leg(config, shared) for config in configs]
+
+
+def _leg(config: LegConfig, shared: Mapping[str, M3Encoder]) -> Leg:
+    match config:
+        case DenseLeg():
+            encoder = shared.get(config.model) or DenseEncoder(config)
+            return Leg(config.name, encoder, Representation.DENSE, config.weight)
+        case SparseLeg():
+            encoder = shared.get(config.model) or SparseEncoder(config)
+            return Leg(config.name, encoder, Representation.SPARSE, config.weight)
+        case Bm25Leg():
+            return Leg(config.name, Bm25Encoder(config), Representation.SPARSE, config.weight)
+
+
+def _is_m3(config: LegConfig) -> bool:
+    return not isinstance(config, Bm25Leg) and is_m3(config.model)
+
+
+def _m3(model: str, configs: Sequence[LegConfig]) -> M3Encoder:
+    mine = [
+        config for config in configs if isinstance(config, DenseLeg | SparseLeg) and config.model == model
+    ]
+    for name in ("max_length", "device"):
+        if len({getattr(config, name) for config in mine}) > 1:
+            raise ConfigError(f"the legs of {model} share one forward pass: give them the same {name}")
+    dense = [config for config in mine if isinstance(config, DenseLeg)]
+    if any(leg.pooling or leg.query_prompt or leg.document_prompt for leg in dense):
+        raise ConfigError(f"{model} has pooling of its own and no prompts: leave pooling and prompts out")
+    terms = next((config for config in mine if isinstance(config, SparseLeg)), SparseLeg(model=model))
+    return M3Encoder(
+        model,
+        max_length=mine[0].max_length,
+        device=mine[0].device,
+        query_terms=terms.query_terms,
+        document_terms=terms.document_terms,
+    )
+
+
+def make_store(
+    uri: str | Path, config: Config, legs: Sequence[Leg], collection: str, tenant: str
+) -> MilvusStore:
+    """The collection that these legs read and write; see `MilvusStore.open`."""
+    return MilvusStore.open(
+        uri,
+        fields=[_field(leg) for leg in legs],
+        fingerprint={leg.name: dict(leg.encoder.fingerprint) for leg in legs},
+        collection=collection,
+        tenant=tenant,
+        config=config.store,
+        keep_tokens=token_model(config, legs) is not None,
+    )
+
+
+def _field(leg: Leg) -> VectorField:
+    if leg.representation is Representation.DENSE and isinstance(leg.encoder, DenseEncoder | M3Encoder):
+        return VectorField(leg.name, "dense", leg.encoder.dim)
+    return VectorField(leg.name, "sparse")
+
+
+def make_search(config: Config, legs: Sequence[Leg], store: MilvusStore) -> dict[str, LexicalSearch]:
+    """For each BM25 leg what searches it: memory over a file, the engine on a server."""
+    searches: dict[str, LexicalSearch] = {}
+    for leg, settings in zip(legs, config.legs, strict=True):
+        if isinstance(leg.encoder, Bm25Encoder) and isinstance(settings, Bm25Leg):
+            searches[leg.name] = LexicalSearch(leg.encoder, settings, _terms(store, leg.name, leg.encoder))
+    return searches
+
+
+def _terms(store: MilvusStore, leg: str, encoder: Bm25Encoder) -> TermIndex:
+    return ResidentTerms(store, leg, encoder) if store.is_file else MilvusTerms(store, leg, encoder)
+
+
+def token_model(config: Config, legs: Sequence[Leg]) -> TokenModel | None:
+    """The model whose token vectors rows keep: where late interaction reads them."""
+    if config.reranker is None or config.reranker.kind != "late-interaction":
+        return None
+    return next(leg.encoder for leg in legs if isinstance(leg.encoder, DenseEncoder | M3Encoder))
+
+
+def make_reranker(config: Config, legs: Sequence[Leg]) -> Reranker | None:
+    """The reranker, with the collection's idf where it can use it."""
+    if config.reranker is None:
+        return None
+    if isinstance(config.reranker, CrossEncoderConfig):
+        return CrossEncoderReranker(config.reranker)
+    encoder = token_model(config, legs)
+    if encoder is None:
+        raise ConfigError("late interaction needs a dense leg: it reads that model's token vectors")
+    lexical = next((leg.encoder for leg in legs if isinstance(leg.encoder, Bm25Encoder)), None)
+    return LateInteractionReranker(encoder, lexical)
