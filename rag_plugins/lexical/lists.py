@@ -58,11 +58,6 @@ class Lists:
         """The length of each list."""
         return np.diff(self.begins)
 
-    @property
-    def nbytes(self) -> int:
-        """Memory held."""
-        return self.symbols.nbytes + self.begins.nbytes + self.rows.nbytes + self.numbers.nbytes
-
     def read(self, symbols: IntArray) -> tuple[NDArray[np.intp], IntArray, IntArray]:
         """(rows, numbers, sizes) of the lists of these symbols, one after another; of unknown ones, none."""
         last = len(self.symbols) - 1

@@ -75,11 +75,6 @@ class Postings:
     def __len__(self) -> int:
         return sum(int(segment.alive.sum()) for segment in self._state.segments)
 
-    @property
-    def nbytes(self) -> int:
-        """Memory of the arrays; strings and dictionaries come on top."""
-        return self._frequencies.nbytes + sum(segment.nbytes for segment in self._state.segments)
-
     def put(self, passages: Sequence[Analysed]) -> None:
         """Take in passages, in place of those of the same ids."""
         if not passages:

@@ -51,12 +51,6 @@ class Segment:
         )
 
     @property
-    def nbytes(self) -> int:
-        """Memory of the arrays."""
-        parts = (self.alive, self.lengths, self.extents, self.surfaces, self.units)
-        return sum(part.nbytes for part in parts)
-
-    @property
     def symbols(self) -> IntArray:
         """Those that are in some row, removed ones included."""
         return union([self.surfaces.symbols, self.units.symbols])
