@@ -5,7 +5,7 @@ TOML:
     stop_words = ["please", "show"]
     [terms]
     "error code" = {weight = 2.0, synonyms = ["fault code"]}
-    过滤器 = {}
+    "过滤器" = {}
 
 CSV, in UTF-8, with this head line, synonyms separated by semicolons; weight 0 makes a stop word:
 

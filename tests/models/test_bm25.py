@@ -1,5 +1,7 @@
 import json
 import random
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from threading import Thread
 
 import bm25s
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag_plugins.config import Bm25Leg
-from rag_plugins.errors import BadInput, SideError
+from rag_plugins.errors import BadInput, SideError, UnknownPreset
 from rag_plugins.models.bm25 import LENGTH, Bm25Encoder, Bm25Statistics, dimension
 from rag_plugins.models.protocols import DENSE
 from rag_plugins.types import EmbedImage, EmbedText
@@ -44,6 +46,142 @@ def test_scores_equal_bm25s_lucene(k1, b):
     for query in [*random_texts(10, seed=2), "word1 word1 unseen"]:
         known = [term for term in encoder.terms(query) if term in encoder.statistics.frequencies]
         assert scores(encoder, query, texts) == pytest.approx(reference.get_scores(known), abs=1e-4)
+
+
+def test_scores_equal_bm25s_on_names_and_stems():
+    texts = [
+        "def get_max_value(items): return max(items)",
+        "getMaxValue returns the largest values",
+        "Run with --no-cache, as AQ-310 is changed",
+        "Changing caches is well-known",
+    ]
+    encoder = encoder_of(texts, language="english")
+    reference = bm25s.BM25(method="lucene", k1=1.2, b=0.75)
+    reference.index([encoder.terms(text) for text in texts], show_progress=False)
+    for query in ("max_value", "getMaxValue", "--no-cache", "caching", "AQ-310 changes"):
+        known = [term for term in encoder.terms(query) if term in encoder.statistics.frequencies]
+        assert scores(encoder, query, texts) == pytest.approx(reference.get_scores(known), abs=1e-4)
+
+
+def test_after_500_random_upserts_and_deletes_scores_equal_a_rebuild():
+    choose = random.Random(3)
+    encoder, stored, texts = Bm25Encoder(Bm25Leg()), {}, {}
+    for n, text in enumerate(random_texts(500, seed=4)):
+        key = choose.randrange(60)
+        if key in texts:
+            encoder.forget([EmbedText(texts.pop(key))])
+            del stored[key]
+        if choose.random() < 0.6:  # Else it is a delete. Later texts are shorter, so that the mean drifts.
+            texts[key] = text if n < 100 else text[:60]
+            encoder.learn([EmbedText(texts[key])])
+            stored[key] = encoder.encode_documents([EmbedText(texts[key])]).sparse[0]
+    assert encoder.statistics.drift > 0.05
+    rebuilt = encoder_of(list(texts.values()))
+    assert rebuilt.statistics.to_json() | {"reference_length": 0} == encoder.statistics.to_json() | {
+        "reference_length": 0
+    }
+    for query in random_texts(10, seed=5):
+        vector = encoder.encode_queries([query]).sparse[0]
+        corrected = [encoder.corrected(vector, stored[key]) for key in texts]
+        assert corrected == pytest.approx(scores(rebuilt, query, list(texts.values())), abs=1e-4)
+
+
+def test_corrected_scores_are_the_plain_ones_where_nothing_has_drifted():
+    texts = random_texts(30, seed=6)
+    encoder = encoder_of(texts)
+    vector = encoder.encode_queries(["word1 word2 word2"]).sparse[0]
+    for stored in encoder.encode_documents([EmbedText(text) for text in [*texts, ""]]).sparse:
+        assert encoder.corrected(vector, stored) == pytest.approx(vector.dot(stored), abs=1e-5)
+
+
+def test_correcting_survives_very_frequent_terms():
+    encoder = encoder_of(["red", "red " * 1_000_000])
+    vector = encoder.encode_queries(["red"]).sparse[0]
+    stored = encoder.encode_documents([EmbedText("red " * 1_000_000)]).sparse[0]
+    assert encoder.corrected(vector, stored) == pytest.approx(encoder.idf("red"), rel=1e-4)
+
+
+def test_passages_keep_their_length_where_no_term_can_be():
+    vector = encoder_of(["red pump"]).encode_documents([EmbedText("red red pump")]).sparse[0]
+    assert vector.as_dict()[LENGTH] == 3.0
+    assert LENGTH == max(vector.indices.tolist())
+
+
+def test_saturation_follows_the_present_mean_length():
+    encoder = encoder_of(["red pump", "one two three four five six"])
+    assert encoder.saturation(4.0) == pytest.approx(1.2)
+    assert encoder.saturation(8.0) == pytest.approx(1.2 * (0.25 + 0.75 * 2))
+    assert encoder.saturation(np.array([4.0, 8.0])) == pytest.approx([1.2, 2.1])
+    assert Bm25Encoder(Bm25Leg()).saturation(np.array([4.0, 8.0])) == pytest.approx([1.2, 1.2])
+
+
+class TestLanguage:
+    def test_auto_follows_the_statistics(self):
+        encoder = Bm25Encoder(Bm25Leg())
+        assert encoder.terms("changing pumps") == ["changing", "pumps"]
+        encoder.statistics.language = "english"
+        assert encoder.terms("changing pumps") == ["chang", "pump"]
+        encoder.statistics = Bm25Statistics(language="none")
+        assert encoder.terms("changing pumps") == ["changing", "pumps"]
+
+    def test_a_language_that_is_set_goes_before(self):
+        statistics = Bm25Statistics(language="english")
+        assert Bm25Encoder(Bm25Leg(language="none"), statistics).terms("pumps") == ["pumps"]
+        assert Bm25Encoder(Bm25Leg(language="german"), statistics).terms("Pumpen") == ["pump"]
+
+    def test_a_copy_with_other_statistics_has_its_own(self):
+        encoder = Bm25Encoder(Bm25Leg())
+        other = copy(encoder)
+        other.statistics = Bm25Statistics(language="english")
+        assert (encoder.terms("pumps"), other.terms("pumps")) == (["pumps"], ["pump"])
+
+    def test_statistics_keep_it_and_those_of_old_have_none(self):
+        values = Bm25Statistics(language="french").to_json()
+        assert Bm25Statistics.from_json(values).language == "french"
+        del values["language"]
+        assert Bm25Statistics.from_json(values).language == ""
+
+
+def test_words_that_may_be_misspelt():
+    encoder = encoder_of(["The pump is changed, see AQ-310"], language="english")
+    query = "Pumps vallve, vallve: changing AQ-311 x9 don't 水泵 max_vlaue"
+    assert encoder.unknown(query) == ["vallve", "don't", "max", "vlaue"]
+
+
+@pytest.fixture(scope="module")
+def pieces(tiny_bert):
+    return Bm25Encoder(Bm25Leg(analysis="wordpiece", model=str(tiny_bert)))
+
+
+class TestWordPieces:
+    def test_terms_are_the_tokens_of_the_model(self, pieces):
+        assert pieces.terms("The pumps, [SEP] 水 unheard") == ["the", "pump", "##s", ",", "水"]
+        assert pieces.terms("") == []
+        assert len(pieces.terms("pump " * 1000)) == 1000
+
+    def test_units_are_words_still_and_nothing_is_stemmed(self, pieces):
+        encoder = copy(pieces)
+        encoder.statistics = Bm25Statistics(language="english")
+        assert encoder.analyser.units("The pumps") == ["the", "pumps"]
+        assert encoder.analyser.term("pumps") == "pumps"
+        assert encoder.unknown("the pomps") == []
+
+    def test_the_fingerprint_names_the_tokenizer(self, pieces, tiny_bert):
+        assert pieces.fingerprint["tokens"].startswith("folder ")
+        named = Bm25Encoder(Bm25Leg(analysis="wordpiece")).fingerprint
+        assert named["tokens"] == "all-MiniLM-L6-v2"
+        assert "tokens" not in Bm25Encoder(Bm25Leg()).fingerprint
+
+    def test_unknown_models(self):
+        with pytest.raises(UnknownPreset):
+            Bm25Encoder(Bm25Leg(analysis="wordpiece", model="nonesuch")).terms("x")
+
+    def test_threads_share_the_tokenizer(self, pieces):
+        texts = [f"the pumps {'red ' * n}" for n in range(200)]
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(pieces.terms, texts)) == [
+                ["the", "pump", "##s"] + ["red"] * n for n in range(200)
+            ]
 
 
 def test_rare_words_weigh_more_and_unknown_words_match_nothing():
