@@ -30,19 +30,20 @@ class Phrases:
 
     def __init__(self, phrases: Iterable[tuple[Sequence[str], str]]) -> None:
         """Each phrase with its name."""
-        self._starting: dict[str, list[tuple[list[str], str]]] = {}
+        self._names: dict[tuple[str, ...], list[str]] = {}
+        self._lengths: dict[str, list[int]] = {}
         for phrase, name in phrases:
-            self._starting.setdefault(phrase[0], []).append((list(phrase), name))
+            self._names.setdefault(tuple(phrase), []).append(name)
+            self._lengths[phrase[0]] = sorted({*self._lengths.get(phrase[0], ()), len(phrase)})
 
     def __bool__(self) -> bool:
-        return bool(self._starting)
+        return bool(self._names)
 
     def find(self, sequence: Sequence[str]) -> Iterator[str]:
         """The names of the phrases in it, in the order of their beginnings, repeats and overlaps kept."""
         for start, first in enumerate(sequence):
-            for phrase, name in self._starting.get(first, ()):
-                if list(sequence[start : start + len(phrase)]) == phrase:
-                    yield name
+            for length in self._lengths.get(first, ()):
+                yield from self._names.get(tuple(sequence[start : start + length]), ())
 
 
 class Analyser:

@@ -71,10 +71,11 @@ class DomainDictionary(BaseModel):
     @field_validator("terms")
     @classmethod
     def _folded_terms(cls, terms: Mapping[str, DictionaryTerm]) -> Mapping[str, DictionaryTerm]:
-        twice = [entry for entry, count in Counter(map(_entry, terms)).items() if count > 1]
+        folded = {term: _entry(term) for term in terms}
+        twice = [entry for entry, count in Counter(folded.values()).items() if count > 1]
         if twice:
             raise ValueError(f"{', '.join(map(repr, twice))}: given twice, capitals do not matter")
-        return {_entry(term): properties for term, properties in terms.items()}
+        return {folded[term]: properties for term, properties in terms.items()}
 
     @field_validator("stop_words")
     @classmethod
