@@ -44,4 +44,6 @@ class LexicalSearch:
         return tuple(contributions(plan, surfaces, analyser.units(view.text), analyser.term, damping))
 
     def _plan(self, query: Query | str) -> Plan:
+        if self._leg.analysis == "wordpiece" and not isinstance(query, str):
+            query = query.text  # Rules speak of words, not of their pieces.
         return compile_plan(query, self.encoder, self._leg, lambda: self.index.dictionary)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from rag_plugins import Config
 from rag_plugins.cli import main
+from rag_plugins.models.lexicon import DomainDictionary
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -39,6 +40,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("llama_index", "torques.tif 1"),
         ("langchain_core", "Answer: How tight"),
         ("import RagIndex, where", "bm25"),
+        ("import RagIndex, parse_query", "motor flange"),
     ],
 )
 def test_an_example_runs_and_finds(
@@ -72,9 +74,12 @@ def test_the_commands_run(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert not exit.value.code, command
 
 
-def test_the_configuration_is_accepted() -> None:
-    (example,) = blocks("toml")
-    assert [leg.kind for leg in Config.make(tomllib.loads(example)).legs] == ["dense", "bm25"]
+def test_the_configuration_and_the_dictionary_are_accepted(tmp_path: Path) -> None:
+    configuration, dictionary = sorted(blocks("toml"), key=lambda block: "[terms]" in block)
+    assert [leg.kind for leg in Config.make(tomllib.loads(configuration)).legs] == ["dense", "bm25"]
+    path = tmp_path / "terms.toml"
+    path.write_text(dictionary, encoding="utf-8")
+    assert DomainDictionary.from_file(path).terms["motor flange"].weight == 2.0
 
 
 def test_every_link_into_the_repository_leads_somewhere() -> None:
