@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
-from itertools import chain
+from itertools import chain, takewhile
 from typing import Any
 
 from rag_plugins.config import Bm25Leg
@@ -42,7 +42,8 @@ class Phrases:
     def find(self, sequence: Sequence[str]) -> Iterator[str]:
         """The names of the phrases in it, in the order of their beginnings, repeats and overlaps kept."""
         for start, first in enumerate(sequence):
-            for length in self._lengths.get(first, ()):
+            left = len(sequence) - start
+            for length in takewhile(left.__ge__, self._lengths.get(first, ())):
                 yield from self._names.get(tuple(sequence[start : start + length]), ())
 
 

@@ -17,7 +17,7 @@ __all__ = ["cut_identifiers"]
 
 _NAME = rf"{LETTER}(?:{LETTER}|_|'(?={LETTER}))*"
 _TOKEN = re.compile(
-    rf"(?P<flag>(?<![\w-])--[A-Za-z][\w-]*)"
+    rf"(?P<flag>(?<![\w-])--[A-Za-z]\w*(?:-\w+)*)"
     rf"|(?P<language>(?<!\w)(?:[Cc]\+\+|[CcFf]#))"
     rf"|(?P<name>{_NAME}(?:(?:[-./\\]|::)_*{_NAME})*)"
 )
@@ -48,16 +48,16 @@ _Part = str | tuple[str]
 """A part, or in a tuple, folded, what is kept whole."""
 
 
-def _whole(token: str) -> tuple[str]:
-    return (fold(token).removesuffix("'s"),)
+def _whole(token: str) -> list[_Part]:
+    return [(fold(token).removesuffix("'s"),)] if len(token) <= _LONGEST else []
 
 
 def _flag(token: str) -> list[_Part]:
-    return [_whole(token), *_name(token[2:])]
+    return _whole(token) + _name(token[2:])
 
 
 def _language(token: str) -> list[_Part]:
-    return [_whole(token), token[0]]
+    return [*_whole(token), token[0]]
 
 
 def _name(token: str, outermost: int = 0) -> list[_Part]:
@@ -65,10 +65,10 @@ def _name(token: str, outermost: int = 0) -> list[_Part]:
     for level, (separator, is_whole) in enumerate(_SEPARATORS[outermost:], outermost + 1):
         parts = [part for part in separator.split(token) if part]
         if len(parts) > 1:
-            whole: list[_Part] = [_whole(token)] if len(token) <= _LONGEST and is_whole(token) else []
+            whole = _whole(token) if is_whole(token) else []
             return whole + [below for part in parts for below in _name(part, level)]
     humps = _HUMPS.split(token)
-    return [_whole(token), *humps] if len(humps) > 1 else [token]
+    return [*_whole(token), *humps] if len(humps) > 1 else [token]
 
 
 _SEPARATORS: tuple[tuple[re.Pattern[str], Callable[[str], object]], ...] = (

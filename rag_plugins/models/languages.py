@@ -65,7 +65,7 @@ _DISTINCT = 5
 _CLEAR = 1.25
 """How much the first language must outweigh the second."""
 _SHARE = 0.01
-"""The least share of function words: in six sets of English texts, programs among them, it is 6 % and more."""
+"""The least share of function words: 6 % and more in English texts, programs among them."""
 _MUCH = 50_000
 """Sightings of terms after which a collection without function words has none to come."""
 

@@ -91,6 +91,11 @@ def test_surfaces_are_folded_and_have_no_space(text):
         assert surface.split() == [surface]
 
 
+def test_what_is_too_long_for_a_name_comes_in_parts_alone():
+    assert AWARE.surfaces("ab." * 30 + "ab") == ["ab"] * 31
+    assert AWARE.surfaces("--" + "ab-" * 30 + "ab") == ["ab"] * 31
+
+
 def test_long_lines_of_marks_cost_little():
     for text in ("_" * 50_000, "a-" * 25_000, "a." * 25_000, "--" * 25_000, "aB" * 25_000, "'" * 50_000):
         AWARE.surfaces(text)
