@@ -11,7 +11,7 @@ from rag_plugins.lexical.plan import Plan, TermIndex
 from rag_plugins.lexical.rules import Query
 from rag_plugins.lexical.scoring import contributions
 from rag_plugins.models.bm25 import Bm25Encoder
-from rag_plugins.types import TermMatch, View, embed_text
+from rag_plugins.types import EmbedText, TermMatch, View, embed_text
 
 __all__ = ["LexicalSearch"]
 
@@ -32,15 +32,17 @@ class LexicalSearch:
         plan = self._plan(query)
         return self.index.search(plan, limit, filter), plan.notices
 
-    def explain(self, query: Query | str, views: Sequence[View]) -> tuple[TermMatch, ...]:
-        """What each term and rule adds to the score of a passage with these views, strongest first."""
-        view = embed_text(views)
+    def explain(self, query: Query | str, documents: Sequence[Sequence[View]]) -> list[tuple[TermMatch, ...]]:
+        """For passages with these views what each term and rule adds to the score, strongest first."""
+        plan = self._plan(query)
+        return [self._matches(plan, embed_text(views)) for views in documents]
+
+    def _matches(self, plan: Plan, view: EmbedText | None) -> tuple[TermMatch, ...]:
         if view is None:
             return ()
         analyser = self.encoder.analyser
         surfaces = analyser.surfaces(view.text)
         damping = float(self.encoder.saturation(len(surfaces)))
-        plan = self._plan(query)
         return tuple(contributions(plan, surfaces, analyser.units(view.text), analyser.term, damping))
 
     def _plan(self, query: Query | str) -> Plan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from rag_plugins.config import FusionConfig, RerankerConfig
 from rag_plugins.errors import BadInput
@@ -22,6 +23,8 @@ from rag_plugins.types import Hit, Hits, Passage, TermMatch
 from rag_plugins.vectors import FloatArray, SparseVector
 
 __all__ = ["HybridRetriever", "blend"]
+
+_NO_TERMS = SparseVector.of({})
 
 
 class HybridRetriever:
@@ -63,9 +66,8 @@ class HybridRetriever:
         passages = self._store.fetch(ids) if ids else {}
         traces = outcome.traces(ids)
         # A passage deleted by someone else since the legs ran is no longer a hit.
-        found = [(passages[id], score, traces[id]) for id, score in best if id in passages]
-        hits = [Hit(*hit, self._explained(query, hit[0]) if explain else {}) for hit in found]
-        return Hits(hits, outcome.notices)
+        hits = [Hit(passages[id], score, traces[id]) for id, score in best if id in passages]
+        return Hits(self._explained(query, hits) if explain else hits, outcome.notices)
 
     def run(
         self,
@@ -89,21 +91,26 @@ class HybridRetriever:
             self._rerank(_words(query), outcome)
         return outcome
 
-    def _explained(self, query: str | Query, passage: Passage) -> dict[str, tuple[TermMatch, ...]]:
-        query = clean(query).strip() if isinstance(query, str) else query
-        return {
-            leg.name: self._matches(query, passage, leg)
-            for leg in self._legs.values()
-            if leg.representation is Representation.SPARSE
-        }
+    def _explained(self, query: str | Query, hits: Sequence[Hit]) -> list[Hit]:
+        sparse = [leg for leg in self._legs.values() if leg.representation is Representation.SPARSE]
+        matches = {leg.name: self._matches(query, [hit.passage for hit in hits], leg) for leg in sparse}
+        return [
+            replace(hit, terms={name: found[n] for name, found in matches.items()})
+            for n, hit in enumerate(hits)
+        ]
 
-    def _matches(self, query: str | Query, passage: Passage, leg: Leg) -> tuple[TermMatch, ...]:
+    def _matches(
+        self, query: str | Query, passages: Sequence[Passage], leg: Leg
+    ) -> Sequence[tuple[TermMatch, ...]]:
         if leg.name in self._lexical:
-            return self._lexical[leg.name].explain(query, passage.views)
-        stored = self._store.vectors(leg.name, [passage.id]).get(passage.id)
-        if stored is None or not isinstance(leg.encoder, M3Encoder | SparseEncoder):
-            return ()
-        return shared_terms(leg.encoder, _words(query), stored, passage.views)
+            return self._lexical[leg.name].explain(query, [passage.views for passage in passages])
+        if not isinstance(leg.encoder, M3Encoder | SparseEncoder):
+            return [()] * len(passages)
+        stored = self._store.vectors(leg.name, [passage.id for passage in passages])
+        return [
+            shared_terms(leg.encoder, _words(query), stored.get(passage.id, _NO_TERMS), passage.views)
+            for passage in passages
+        ]
 
     def _chosen(self, names: Sequence[str] | None, query: str | Query) -> list[Leg]:
         unknown = [name for name in names or () if name not in self._legs]

@@ -70,10 +70,10 @@ def test_an_explanation_adds_up_to_the_score(search, query):
 
     assert ranking
     for id, score in ranking:
-        matches = search.explain(asked, [EmbedText(TEXTS[id])])
+        (matches,) = search.explain(asked, [[EmbedText(TEXTS[id])]])
         assert sum(match.score for match in matches) == pytest.approx(score)
 
 
 def test_an_image_has_nothing_to_explain(search):
-    assert search.explain("oil", [EmbedImage("page")]) == ()
-    assert search.explain("oil", [EmbedText("unrelated")]) == ()
+    assert search.explain("oil", [[EmbedImage("page")]]) == [()]
+    assert search.explain("oil", [[EmbedText("unrelated")]]) == [()]
