@@ -11,6 +11,7 @@ from rag_plugins.filters import Filter
 from rag_plugins.lexical.plan import AnyOf, Nearby, Plan, TermDictionary
 from rag_plugins.lexical.scoring import contributions
 from rag_plugins.models.bm25 import Bm25Encoder, dimension
+from rag_plugins.models.words import fold
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.store.terms import TermTable
 from rag_plugins.types import Passage, View, embed_text
@@ -88,7 +89,7 @@ class MilvusTerms:
 
     def _score(self, plan: Plan, views: Sequence[View]) -> float:
         text = embed_text(views)
-        if text is None:
+        if text is None or not _may_match(plan, text.text):
             return 0.0
         analyser = self._encoder.analyser
         surfaces = analyser.surfaces(text.text)
@@ -148,6 +149,14 @@ class _Dictionary:
 
     def fuzzy(self, word: str, distance: int, limit: int) -> list[tuple[str, int]]:
         return self._table.fuzzy(word, distance, limit, self._known)
+
+
+def _may_match(plan: Plan, text: str) -> bool:
+    """Told faster than by analysis: most candidates of a phrase lack one of its words."""
+    if plan.words or plan.groups:
+        return True
+    folded = fold(text)
+    return any(all(unit in folded for unit in phrase.units) for phrase in plan.phrases)
 
 
 def _text(units: Sequence[str]) -> str:
