@@ -1,4 +1,4 @@
-"""The command line: rag-plugins demo | ingest | search | evaluate | presets."""
+"""The command line: rag-plugins demo | ingest | search | dictionary | evaluate | presets."""
 
 from __future__ import annotations
 
@@ -138,8 +138,7 @@ def search(
     from rag_plugins.lexical.rules import parse_query
     from rag_plugins.show import hit_json, show_hits
 
-    if "://" not in db and not Path(db).exists():
-        raise typer.BadParameter(f"there is no {db}: make it with `rag-plugins ingest PATHS… --into {db}`")
+    _existing(db)
     settings, filter = _config(preset, config), _filter(where)
     with RagIndex.open(db, config=settings, collection=collection, tenant=tenant) as index:
         query = parse_query(question) if rules else question
@@ -147,6 +146,31 @@ def search(
     show_hits(hits)
     if as_json:
         _print_json({"hits": [hit_json(hit) for hit in hits], "notices": list(hits.notices)})
+
+
+@app.command()
+def dictionary(
+    db: Annotated[str, typer.Argument(help="A file such as handbook.db, or http://host:port.")],
+    into: Annotated[Path, typer.Option(metavar="TOML", help="A new file.")],
+    preset: Preset = None,
+    config: ConfigFile = None,
+    collection: Collection = "passages",
+    tenant: Tenant = "",
+) -> None:
+    """Make a first domain dictionary from a collection: weights, phrases, abbreviations. Then edit it.
+
+    Name it in a configuration (`dictionary` of a BM25 leg) and ingest into a new collection.
+    """
+    from rag_plugins.index import RagIndex
+
+    _existing(db)
+    if into.exists():
+        raise typer.BadParameter(f"{into} exists: name a new file")
+    settings = _config(preset, config)
+    with RagIndex.open(db, config=settings, collection=collection, tenant=tenant) as index:
+        made = index.mine_dictionary()
+    into.write_text(made.to_toml(), encoding="utf-8")
+    typer.echo(f"{into}: {len(made.terms)} terms, {len(made.whole)} of them kept whole")
 
 
 @app.command()
@@ -184,6 +208,11 @@ def presets() -> None:
 
 def _print_json(value: Mapping[str, JsonValue]) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False))
+
+
+def _existing(db: str) -> None:
+    if "://" not in db and not Path(db).exists():
+        raise typer.BadParameter(f"there is no {db}: make it with `rag-plugins ingest PATHS… --into {db}`")
 
 
 def _config(preset: str | None, file: Path | None, languages: Sequence[str] | None = None) -> Config:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Self
 
-from rag_plugins.config import Config
+from rag_plugins.config import Bm25Leg, Config
 from rag_plugins.filters import Filter
 from rag_plugins.ingest.indexer import Indexer, IngestSummary
 from rag_plugins.ingest.writer import Writer
+from rag_plugins.lexical.mining import mine
 from rag_plugins.lexical.rules import Query
 from rag_plugins.lexical.statistics import StatisticsKeeper
 from rag_plugins.models.dense import DenseEncoder
+from rag_plugins.models.lexicon import DomainDictionary
 from rag_plugins.models.m3 import M3Encoder
 from rag_plugins.models.protocols import Leg
 from rag_plugins.models.sparse import SparseEncoder
@@ -23,10 +25,13 @@ from rag_plugins.search.retriever import HybridRetriever
 from rag_plugins.store.assets import AssetStore
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.text import clean
-from rag_plugins.types import EmbedText, Hit, Hits, JsonValue, Passage, Provenance, passage_id
+from rag_plugins.types import EmbedText, Hit, Hits, JsonValue, Passage, Provenance, embed_text, passage_id
 from rag_plugins.wiring import make_legs, make_reranker, make_search, make_store, token_model
 
 __all__ = ["RagIndex"]
+
+_BATCH = 512
+"""Passages read at once."""
 
 _NOTHING: Mapping[str, JsonValue] = MappingProxyType({})
 
@@ -186,6 +191,20 @@ class RagIndex:
     ) -> Outcome:
         """Search and keep what every stage made of the query: for measuring."""
         return self._retriever.run(query, k, filter=filter, depth=depth)
+
+    def mine_dictionary(self) -> DomainDictionary:
+        """A first domain dictionary, made of what retrieval reads of the collection: see `lexical.mining`.
+
+        Its whole terms are part of an index: ingest into another collection to use them.
+        """
+        leg = next((leg for leg in self.config.legs if isinstance(leg, Bm25Leg)), None)
+        return mine(self._texts(), leg and leg.model_copy(update={"dictionary": None}))
+
+    def _texts(self) -> Iterator[str]:
+        ids = self.store.ids()
+        for start in range(0, len(ids), _BATCH):
+            views = self.store.views(ids[start : start + _BATCH]).values()
+            yield from (text.text for of_passage in views if (text := embed_text(of_passage)))
 
     def delete(self, doc_id: str) -> int:
         """Delete a document; how many passages it had. An unknown document is no error."""

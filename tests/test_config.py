@@ -92,11 +92,8 @@ def test_every_pipeline_survives_a_round_trip():
 
 def test_a_dictionary_counts_from_the_file_that_names_it(tmp_path):
     path = tmp_path / "rag.toml"
-    path.write_text(
-        '[[legs]]\nkind = "bm25"\ndictionary = "terms.toml"\n[reranker]\nkind = "cross-encoder"\n'
-    )
-    assert Config.from_toml(path).legs[0].dictionary == tmp_path / "terms.toml"
-    path.write_text(
-        '[[legs]]\nkind = "bm25"\ndictionary = "/elsewhere/terms.toml"\n[reranker]\nkind = "cross-encoder"\n'
-    )
+    path.write_text('reranker = "none"\n[[legs]]\nkind = "bm25"\ndictionary = "terms.toml"\n')
+    config = Config.from_toml(path)
+    assert config.legs[0].dictionary == tmp_path / "terms.toml" and config.reranker is None
+    path.write_text('reranker = "none"\n[[legs]]\nkind = "bm25"\ndictionary = "/elsewhere/terms.toml"\n')
     assert Config.from_toml(path).legs[0].dictionary == Path("/elsewhere/terms.toml")

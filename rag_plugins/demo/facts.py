@@ -12,12 +12,14 @@ from rag_plugins.config import (
     FusionConfig,
     LegConfig,
     RerankerConfig,
+    SparseLeg,
 )
 from rag_plugins.demo.report import Fact
 from rag_plugins.errors import require
 from rag_plugins.index import RagIndex
 from rag_plugins.ingest.indexer import IngestSummary
 from rag_plugins.models.dense import DenseEncoder
+from rag_plugins.models.sparse import SparseEncoder
 
 __all__ = ["ingestion_facts", "part_facts"]
 
@@ -66,6 +68,9 @@ def _leg(leg: LegConfig) -> Fact:
             return Fact(
                 f"Leg {leg.name}", f"{leg.model}, {encoder.dim} dimensions", f"weights from {encoder.source}"
             )
+        case SparseLeg():
+            source = SparseEncoder(leg).source
+            return Fact(f"Leg {leg.name}", f"{leg.model}, learned sparse", f"weights from {source}")
         case Bm25Leg():
             return Fact(f"Leg {leg.name}", f"BM25, k1 {leg.k1}, b {leg.b}", "computed here, no weights")
 

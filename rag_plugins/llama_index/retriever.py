@@ -35,10 +35,11 @@ class HybridRetriever(BaseRetriever):
         explain: bool = False,
         **settings: Any,
     ) -> None:
-        """With `rules`, queries may hold "exact phrases", prefix*, wild*c?rds and fuzzy~1 words (see
-        `parse_query`). With `explain`, metadata["rag_plugins"]["terms"] says what each sparse leg matched.
+        """`settings` are BaseRetriever's own: callback_manager, object_map, objects, verbose.
 
-        `settings` are BaseRetriever's own: callback_manager, object_map, objects, verbose."""
+        With `rules`, queries may hold "exact phrases", prefix*, wild*c?rds and fuzzy~1 words (see
+        `parse_query`). With `explain`, metadata["rag_plugins"]["terms"] says what each sparse leg matched.
+        """
         self.index = index
         self.k = k
         self.filter = filter

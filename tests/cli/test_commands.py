@@ -62,7 +62,7 @@ def test_help_names_every_command_and_is_quick() -> None:
         start = time.perf_counter()
         shown = subprocess.run([PROGRAM, "--help"], check=True, capture_output=True, text=True).stdout
         times.append(time.perf_counter() - start)
-    assert all(name in shown for name in ("demo", "ingest", "search", "evaluate", "presets"))
+    assert all(name in shown for name in ("demo", "ingest", "search", "dictionary", "evaluate", "presets"))
     assert median(times) < 0.5
 
 
@@ -281,3 +281,35 @@ def test_a_configuration_file_is_what_opens(shell: Shell, tmp_path: Path) -> Non
     config.write_text("legs = [{kind = 'bm25'}]\n[reranker]\nkind = 'late-interaction'\n", encoding="utf-8")
     assert shell("evaluate", tmp_path, "--config", config)[0] == 1  # Refused: it has no dense leg.
     assert Config.preset("lexical").reranker is None
+
+
+def test_search_with_rules_explains_what_matched(shell: Shell, db: Path) -> None:
+    code, out, _ = shell(
+        "search", db, "bras* steal~1 zzz*", "--rules", "--explain", "--preset", "lexical", "--json"
+    )
+    assert code == 0 and found(out) == {"a", "b"}
+    result = json.loads(out.splitlines()[-1])
+    assert {hit["terms"]["bm25"][0]["rule"] for hit in result["hits"]} == {"bras*", "steal~1"}
+    assert len(result["notices"]) == 1 and "zzz*" in result["notices"][0]
+
+
+def test_a_malformed_rule_is_an_error_that_points_at_it(shell: Shell, db: Path) -> None:
+    code, _, err = shell("search", db, 'brass "valve', "--rules", "--preset", "lexical")
+    assert code == 1 and "character 7" in err and "^" in err
+
+
+def test_dictionary_is_made_from_a_collection_and_used_by_another(shell: Shell, tmp_path: Path) -> None:
+    source, made = tmp_path / "notes.txt", tmp_path / "terms.toml"
+    source.write_text(
+        "Bowl feeder care. Clean the bowl feeder. A bowl feeder (BF) is loud.\n" * 3, encoding="utf-8"
+    )
+    assert shell("ingest", source, "--into", tmp_path / "a.db", "--preset", "lexical")[0] == 0
+    code, out, _ = shell("dictionary", tmp_path / "a.db", "--into", made, "--preset", "lexical")
+    assert code == 0 and "kept whole" in out and "bowl feeder" in made.read_text(encoding="utf-8")
+    assert shell("dictionary", tmp_path / "a.db", "--into", made, "--preset", "lexical")[0] == 2
+    config = tmp_path / "rag.toml"
+    config.write_text(
+        '[[legs]]\nkind = "bm25"\ndictionary = "terms.toml"\n[reranker]\nkind = "cross-encoder"\n'
+    )
+    code, _, err = shell("search", tmp_path / "a.db", "bowl feeder", "--config", config)
+    assert code == 1 and "dictionary words" in err

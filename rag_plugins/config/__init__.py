@@ -6,8 +6,9 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
+from rag_plugins.config.legs import Bm25Leg, DenseLeg, Frozen, Language, LegConfig, Share, SparseLeg
 from rag_plugins.errors import ConfigError, UnknownPreset
 
 __all__ = [
@@ -27,37 +28,8 @@ __all__ = [
     "StoreConfig",
 ]
 
-LegName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
-Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
-
-Language = Literal[
-    "auto",
-    "none",
-    "danish",
-    "dutch",
-    "english",
-    "finnish",
-    "french",
-    "german",
-    "hungarian",
-    "italian",
-    "norwegian",
-    "portuguese",
-    "romanian",
-    "russian",
-    "spanish",
-    "swedish",
-]
-"""Languages that are stemmed; none stems nothing."""
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class StoreConfig(_Frozen):
+class StoreConfig(Frozen):
     """How to reach Milvus. The address itself is given to `RagIndex.open`."""
 
     token: SecretStr | None = None
@@ -67,65 +39,7 @@ class StoreConfig(_Frozen):
     )
 
 
-class DenseLeg(_Frozen):
-    """Vectors of a bi-encoder. Prompts, pooling and length default to the model's preset."""
-
-    kind: Literal["dense"] = "dense"
-    name: LegName = "dense"
-    model: str = "all-MiniLM-L6-v2"
-    weight: Weight = 1.0
-    query_prompt: str | None = None
-    document_prompt: str | None = None
-    pooling: Literal["mean", "cls", "lasttoken"] | None = None
-    max_length: Annotated[int | None, Field(gt=0, description="tokens")] = None
-    device: str | None = None
-
-
-class Bm25Leg(_Frozen):
-    """BM25 over the terms of the text views, with the recall rules and a domain dictionary."""
-
-    kind: Literal["bm25"] = "bm25"
-    name: LegName = "bm25"
-    weight: Weight = 1.0
-    k1: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.2
-    b: Share = 0.75
-    analysis: Annotated[
-        Literal["words", "wordpiece"], Field(description="what a term is: a word, or a token of `model`")
-    ] = "words"
-    model: Annotated[str, Field(description="whose tokens are terms, for wordpiece")] = "all-MiniLM-L6-v2"
-    language: Annotated[
-        Language, Field(description="whose words are stemmed; auto: that of most of the collection")
-    ] = "auto"
-    identifiers: Annotated[
-        bool, Field(description="snake_case, camelCase, dotted.paths and --flags whole as well as in parts")
-    ] = True
-    cjk: Annotated[
-        Literal["bigrams", "jieba"], Field(description="how Chinese, Japanese and Korean are cut into terms")
-    ] = "bigrams"
-    dictionary: Annotated[Path | None, Field(description="a domain dictionary, TOML or CSV")] = None
-    typo_tolerance: Annotated[
-        Literal["auto", "off"], Field(description="auto: words never seen stand for those a slip away")
-    ] = "auto"
-    max_expansions: Annotated[int, Field(ge=1, le=1024, description="terms a rule may stand for")] = 128
-
-
-class SparseLeg(_Frozen):
-    """Learned sparse vectors: SPLADE, inference-free models, or the lexical weights of BGE-M3."""
-
-    kind: Literal["sparse"] = "sparse"
-    name: LegName = "sparse"
-    model: str
-    weight: Weight = 1.0
-    query_terms: Annotated[int | None, Field(ge=1, description="the strongest so many terms of a query")] = 64
-    document_terms: Annotated[int | None, Field(ge=1, description="the same of a passage")] = 256
-    max_length: Annotated[int | None, Field(gt=0, description="tokens")] = None
-    device: str | None = None
-
-
-LegConfig = Annotated[DenseLeg | SparseLeg | Bm25Leg, Field(discriminator="kind")]
-
-
-class FusionConfig(_Frozen):
+class FusionConfig(Frozen):
     """How the legs become one ranking."""
 
     method: Literal["minmax", "rrf"] = "minmax"
@@ -133,7 +47,7 @@ class FusionConfig(_Frozen):
     depth: Annotated[int | None, Field(ge=1, description="hits a leg; default max(4k, 100)")] = None
 
 
-class LateInteractionConfig(_Frozen):
+class LateInteractionConfig(Frozen):
     """Rerank by idf-weighted MaxSim over token vectors of the first dense leg's model."""
 
     kind: Literal["late-interaction"] = "late-interaction"
@@ -141,7 +55,7 @@ class LateInteractionConfig(_Frozen):
     blend: Annotated[Share, Field(description="share of the rerank score")] = 0.5
 
 
-class CrossEncoderConfig(_Frozen):
+class CrossEncoderConfig(Frozen):
     """Rerank by a cross-encoder: a preset, a folder or a hub id."""
 
     kind: Literal["cross-encoder"] = "cross-encoder"
@@ -155,7 +69,7 @@ class CrossEncoderConfig(_Frozen):
 RerankerConfig = Annotated[LateInteractionConfig | CrossEncoderConfig, Field(discriminator="kind")]
 
 
-class OcrConfig(_Frozen):
+class OcrConfig(Frozen):
     """Text recognition: languages as Tesseract names them, workers, limits."""
 
     languages: Annotated[
@@ -167,7 +81,7 @@ class OcrConfig(_Frozen):
     max_pages: Annotated[int, Field(ge=1, description="pages of one file")] = 2000
 
 
-class ChunkingConfig(_Frozen):
+class ChunkingConfig(Frozen):
     """Passages: whole sentences up to `size`, `overlap` of them repeated in the next passage.
 
     Both count words; a Chinese, Japanese or Korean character counts as one.
@@ -183,15 +97,20 @@ class ChunkingConfig(_Frozen):
         return self
 
 
-class Config(_Frozen):
+class Config(Frozen):
     """Everything that can be set. The defaults are the `local` preset."""
 
     store: StoreConfig = StoreConfig()
     legs: Annotated[tuple[LegConfig, ...], Field(min_length=1)] = (DenseLeg(), Bm25Leg())
     fusion: FusionConfig = FusionConfig()
-    reranker: RerankerConfig | None = LateInteractionConfig()
+    reranker: Annotated[RerankerConfig | None, Field(description='"none" for none')] = LateInteractionConfig()
     ocr: OcrConfig = OcrConfig()
     chunking: ChunkingConfig = ChunkingConfig()
+
+    @field_validator("reranker", mode="before")
+    @classmethod
+    def _none(cls, reranker: object) -> object:
+        return None if reranker == "none" else reranker  # TOML has no null.
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:

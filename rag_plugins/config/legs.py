@@ -1,0 +1,99 @@
+"""Legs: the ways to find passages, one configuration each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["Bm25Leg", "DenseLeg", "Frozen", "Language", "LegConfig", "Share", "SparseLeg", "Weight"]
+
+LegName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+Language = Literal[
+    "auto",
+    "none",
+    "danish",
+    "dutch",
+    "english",
+    "finnish",
+    "french",
+    "german",
+    "hungarian",
+    "italian",
+    "norwegian",
+    "portuguese",
+    "romanian",
+    "russian",
+    "spanish",
+    "swedish",
+]
+"""Languages that are stemmed; none stems nothing."""
+
+
+class Frozen(BaseModel):
+    """Immutable; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DenseLeg(Frozen):
+    """Vectors of a bi-encoder. Prompts, pooling and length default to the model's preset."""
+
+    kind: Literal["dense"] = "dense"
+    name: LegName = "dense"
+    model: str = "all-MiniLM-L6-v2"
+    weight: Weight = 1.0
+    query_prompt: str | None = None
+    document_prompt: str | None = None
+    pooling: Literal["mean", "cls", "lasttoken"] | None = None
+    max_length: Annotated[int | None, Field(gt=0, description="tokens")] = None
+    device: str | None = None
+
+
+class Bm25Leg(Frozen):
+    """BM25 over the terms of the text views, with the recall rules and a domain dictionary."""
+
+    kind: Literal["bm25"] = "bm25"
+    name: LegName = "bm25"
+    weight: Weight = 1.0
+    k1: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.2
+    b: Share = 0.75
+    analysis: Annotated[
+        Literal["words", "wordpiece"], Field(description="what a term is: a word, or a token of `model`")
+    ] = "words"
+    model: Annotated[str, Field(description="whose tokens are terms, for wordpiece")] = "all-MiniLM-L6-v2"
+    language: Annotated[
+        Language, Field(description="whose words are stemmed; auto: that of most of the collection")
+    ] = "auto"
+    identifiers: Annotated[
+        bool, Field(description="snake_case, camelCase, dotted.paths and --flags whole as well as in parts")
+    ] = True
+    cjk: Annotated[
+        Literal["bigrams", "jieba"], Field(description="how Chinese, Japanese and Korean are cut into terms")
+    ] = "bigrams"
+    dictionary: Annotated[Path | None, Field(description="a domain dictionary, TOML or CSV")] = None
+    typo_tolerance: Annotated[
+        Literal["auto", "off"], Field(description="auto: words never seen stand for those a slip away")
+    ] = "auto"
+    max_expansions: Annotated[int, Field(ge=1, le=1024, description="terms a rule may stand for")] = 128
+
+
+class SparseLeg(Frozen):
+    """Learned sparse vectors: SPLADE, inference-free models, or the lexical weights of BGE-M3."""
+
+    kind: Literal["sparse"] = "sparse"
+    name: LegName = "sparse"
+    model: str
+    weight: Weight = 1.0
+    query_terms: Annotated[int | None, Field(ge=1, description="the strongest so many terms of a query")] = 64
+    document_terms: Annotated[int | None, Field(ge=1, description="the same of a passage")] = 256
+    max_length: Annotated[int | None, Field(gt=0, description="tokens")] = None
+    device: str | None = None
+
+
+LegConfig = Annotated[DenseLeg | SparseLeg | Bm25Leg, Field(discriminator="kind")]
