@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from threading import RLock
-from typing import TypeVar
 
 from rag_plugins.errors import BadPassage
 from rag_plugins.filters import where
@@ -26,7 +24,8 @@ __all__ = ["Writer"]
 _BATCH = 256
 """Passages encoded and stored together: enough to sort by length, little to redo after a crash."""
 
-T = TypeVar("T")
+_CHARACTERS = 2**18
+"""What the passages of a batch may have together: token vectors take up to 4 KB for every few of them."""
 
 
 class Writer:
@@ -113,7 +112,7 @@ class Writer:
                 keeper.save()
 
     def _put(self, passages: Sequence[Passage]) -> None:
-        for batch in _batches(map(_as_stored, passages), _BATCH):
+        for batch in _loads(map(_as_stored, passages)):
             with self._counted():
                 for keeper in self._keepers:
                     keeper.exchange(batch)
@@ -123,7 +122,8 @@ class Writer:
 
     def _drop(self, ids: Sequence[str]) -> int:
         removed = 0
-        for batch in _batches(ids, _BATCH):
+        for start in range(0, len(ids), _BATCH):
+            batch = ids[start : start + _BATCH]
             with self._counted():
                 for keeper in self._keepers:
                     keeper.forget(batch)
@@ -193,7 +193,15 @@ def _column(encoding: Encoding, leg: Leg) -> Sequence[FloatArray | SparseVector]
     return list(column)
 
 
-def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    rest = iter(items)
-    while batch := list(islice(rest, size)):
+def _loads(passages: Iterable[Passage]) -> Iterator[list[Passage]]:
+    batch: list[Passage] = []
+    characters = 0
+    for passage in passages:
+        length = len(_view(passage).text)
+        if batch and (len(batch) == _BATCH or characters + length > _CHARACTERS):
+            yield batch
+            batch, characters = [], 0
+        batch.append(passage)
+        characters += length
+    if batch:
         yield batch

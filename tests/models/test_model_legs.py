@@ -6,6 +6,7 @@ from test_sparse import save_masked_lm
 from rag_plugins import Config, RagIndex, parse_query
 from rag_plugins.config import Bm25Leg, DenseLeg, LateInteractionConfig, SparseLeg
 from rag_plugins.errors import BadInput, ConfigError
+from rag_plugins.models.m3 import M3Encoder
 from rag_plugins.models.m3_trunk import M3Trunk
 from rag_plugins.models.sparse import SparseEncoder
 from rag_plugins.types import EmbedText
@@ -79,3 +80,18 @@ def test_late_interaction_alone_needs_no_bm25(tmp_path, tiny_m3):
     ) as index:
         index.add(index.passage(text) for text in TEXTS)
         assert index.search("the blue valve")[0].passage.llm_text == "the blue valve"
+
+
+def test_long_passages_are_encoded_few_at_a_time(tmp_path, tiny_m3, monkeypatch):
+    """Their token vectors would fill the memory."""
+    sizes = []
+    encode = M3Encoder.encode_documents
+    monkeypatch.setattr(
+        M3Encoder,
+        "encode_documents",
+        lambda self, views, want: sizes.append(len(views)) or encode(self, views, want),
+    )
+    with RagIndex.open(tmp_path / "x.db", config=Config(legs=(DenseLeg(model=str(tiny_m3)),))) as index:
+        texts = [f"the pump {n}" + " red" * length for n, length in enumerate((50_000, 30_000, 1, 1, 40_000))]
+        assert len(index.add(index.passage(text) for text in texts)) == index.count() == 5
+    assert sizes == [1, 3, 1]
