@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import make_tokenizer
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers import SparseEncoder as Saved
@@ -18,6 +17,7 @@ from sentence_transformers.sparse_encoder.modules import (
     SpladePooling,
     Transformer,
 )
+from tiny_models import make_tokenizer
 from transformers import (
     AutoModelForMaskedLM,
     AutoTokenizer,
