@@ -13,9 +13,9 @@ from rag_plugins.ingest.manifest import DocumentRecord, Manifest
 from rag_plugins.lexical.statistics import StatisticsKeeper
 from rag_plugins.models.protocols import Encoder, Encoding, Leg, Representation, TokenModel
 from rag_plugins.models.tokens import pack_tokens
-from rag_plugins.store.codec import storable
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.store.schema import Row
+from rag_plugins.text import clean
 from rag_plugins.types import EmbedText, Passage, View, embed_text
 from rag_plugins.vectors import FloatArray, SparseVector
 
@@ -112,7 +112,7 @@ class Writer:
                 keeper.save()
 
     def _put(self, passages: Sequence[Passage]) -> None:
-        for batch in _loads(map(_as_stored, passages)):
+        for batch in _loads(map(_cleaned, passages)):
             with self._counted():
                 for keeper in self._keepers:
                     keeper.exchange(batch)
@@ -168,10 +168,10 @@ class Writer:
         return dataclasses.replace(old, ids=tuple(dict.fromkeys((*old.ids, *ids))))
 
 
-def _as_stored(passage: Passage) -> Passage:
-    """With the views that will be read back: what is counted now is to be what is forgotten later."""
+def _cleaned(passage: Passage) -> Passage:
+    """With views as encoders read them, so that whoever reads them from the rows finds the same words."""
     views = tuple(
-        EmbedText(storable(view.text)) if isinstance(view, EmbedText) else view for view in passage.views
+        EmbedText(clean(view.text)) if isinstance(view, EmbedText) else view for view in passage.views
     )
     return passage if views == passage.views else dataclasses.replace(passage, views=views)
 

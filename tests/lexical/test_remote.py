@@ -26,6 +26,13 @@ def test_a_phrase_is_found_far_below_what_the_engine_ranks_first(leg):
     assert leg.scores(query, limit=5).keys() == {"phrase"}
 
 
+def test_the_rare_words_of_a_phrase_decide_what_is_looked_at(leg, monkeypatch):
+    monkeypatch.setattr("rag_plugins.lexical.remote._DEEPEST", 20)
+    leg.write({str(n): "the " * 9 for n in range(100)})
+    leg.write({"phrase": "the zygote" + " and another thing" * 40})
+    assert leg.scores(parse_query('"the zygote"'), limit=5).keys() == {"phrase"}
+
+
 def test_candidates_are_bounded(leg, monkeypatch):
     monkeypatch.setattr("rag_plugins.lexical.remote._DEEPEST", 40)
     leg.write({str(n): "filter of dust" for n in range(100)})

@@ -123,6 +123,7 @@ def test_a_reader_takes_over_the_language(open_leg, monkeypatch):
 def test_a_failed_write_is_counted_again_before_the_next(open_leg, tmp_path, monkeypatch):
     leg = open_leg()
     leg.write(ENGLISH)
+    assert leg.scores("pumpernickel") == {}
     upsert = leg.store.upsert
 
     def half(rows):
@@ -133,6 +134,7 @@ def test_a_failed_write_is_counted_again_before_the_next(open_leg, tmp_path, mon
         patch.setattr(leg.store, "upsert", half)
         with pytest.raises(StoreError, match="disk full"):
             leg.write({f"new{n}": "a pumpernickel pump" for n in range(10)})
+    assert leg.scores("pumpernickel").keys() == {f"new{n}" for n in range(5)}
     leg.write({"last": "one more pump"})
     assert leg.store.count() == len(ENGLISH) + 5 + 1
     assert_as_built_anew(leg, open_leg, tmp_path, "pumpernickel", "pumpernick*")
@@ -150,10 +152,13 @@ def test_rows_of_a_writer_that_was_killed_are_in_the_index_again(open_leg, tmp_p
     assert_as_built_anew(again, open_leg, tmp_path, "pumpernick*")
 
 
-@pytest.mark.parametrize("text", ["ab\0cd pump", "a\ud800b pump", "\0"])
-def test_texts_are_counted_as_they_will_be_read_back(open_leg, monkeypatch, text):
+@pytest.mark.parametrize("odd", ["\0", "\x01", "\ud800"])
+def test_texts_are_counted_found_and_forgotten_alike(open_leg, monkeypatch, odd):
     leg = open_leg()
-    leg.write({"a": text, "b": "a pump"})
+    assert leg.scores("pump") == {}
+    leg.write({"a": f"ab{odd}cd pump", "b": "a pump"})
+    words = "ab\ufffdcd" if odd == "\ud800" else "abcd"
+    assert leg.scores(words).keys() == leg.scores(parse_query("ab*")).keys() == {"a"}
     monkeypatch.setattr(leg.keeper, "_recount", None)
     leg.write({"a": "valve"})
     assert leg.writer.delete("b") == 1
