@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
 
 from rag_plugins.filters import Filter
 from rag_plugins.lexical.plan import AnyOf, Nearby, Plan, TermDictionary
-from rag_plugins.lexical.scoring import contributions
+from rag_plugins.lexical.scoring import contributions, spelled
 from rag_plugins.models.bm25 import Bm25Encoder, dimension
 from rag_plugins.models.words import fold
 from rag_plugins.store.milvus import MilvusStore
@@ -124,7 +122,7 @@ class MilvusTerms:
 
     def _terms(self, phrase: Nearby) -> set[str]:
         analyser = self._encoder.analyser
-        whole = [s for s in analyser.surfaces(_text(phrase.units)) if self._is_known(s)]
+        whole = [s for s in analyser.surfaces(spelled(phrase.units)) if self._is_known(s)]
         # Chinese characters apart from each other make no surface: then those that each is part of.
         return {analyser.term(surface) for surface in whole or self._around(phrase.units)}
 
@@ -157,13 +155,3 @@ def _may_match(plan: Plan, text: str) -> bool:
         return True
     folded = fold(text)
     return any(all(unit in folded for unit in phrase.units) for phrase in plan.phrases)
-
-
-def _text(units: Sequence[str]) -> str:
-    """Units as they are read: Chinese and Japanese are written without spaces."""
-    spaces = (" " * (not (_wide(left) and _wide(right))) for left, right in pairwise(units))
-    return units[0] + "".join(space + unit for space, unit in zip(spaces, units[1:], strict=True))
-
-
-def _wide(unit: str) -> bool:
-    return unicodedata.east_asian_width(unit[-1]) in "WF"

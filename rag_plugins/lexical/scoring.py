@@ -13,7 +13,7 @@ from rag_plugins.lexical.phrases import starts
 from rag_plugins.lexical.plan import AnyOf, Nearby, Plan
 from rag_plugins.types import TermMatch
 
-__all__ = ["contributions"]
+__all__ = ["contributions", "spelled"]
 
 
 def contributions(
@@ -61,10 +61,10 @@ def _best(group: AnyOf, counts: Mapping[str, int], saturation: float) -> Iterato
 def _phrase(phrase: Nearby, units: Sequence[str], saturation: float) -> Iterator[TermMatch]:
     places = {unit: np.array([n for n, there in enumerate(units) if there == unit]) for unit in phrase.units}
     if count := len(starts(phrase.units, places, phrase.slop)):
-        yield TermMatch(_text(phrase.units), phrase.weight, count / (count + saturation), rule=phrase.rule)
+        yield TermMatch(spelled(phrase.units), phrase.weight, count / (count + saturation), rule=phrase.rule)
 
 
-def _text(units: Sequence[str]) -> str:
+def spelled(units: Sequence[str]) -> str:
     """Units as they are read: Chinese and Japanese are written without spaces."""
     spaces = (" " * (not (_wide(left) and _wide(right))) for left, right in pairwise(units))
     return units[0] + "".join(space + unit for space, unit in zip(spaces, units[1:], strict=True))
