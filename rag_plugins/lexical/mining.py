@@ -32,7 +32,7 @@ _SAMPLE = 1000
 """Texts from which the language is told."""
 _TEMPER = 10
 """m above."""
-_NOTABLE = 0.05
+_NOTABLE = 0.1
 """A weight nearer to 1 is left out."""
 _REPEATS = 2
 """How often a pair must come back in a passage that has it, all passages together."""

@@ -52,7 +52,7 @@ def test_pairs_in_any_inflection_are_one():
 
 
 def test_a_pair_of_chinese_characters_is_a_term_already():
-    terms = mine(["过滤器或过滤器 filter seal filter seal 。"] * 30).terms
+    terms = mine(["过滤器或过滤器。过滤器 filter seal filter seal filter, seen once in each text"] * 30).terms
     assert terms["filter seal"].weight == 0.2
     assert terms["过滤"].weight == terms["滤器"].weight == terms["filter"].weight
     assert not any(" " in entry and "器" in entry for entry in terms)
