@@ -13,6 +13,7 @@ from rag_plugins.lexical.plan import AnyOf, Nearby, Plan, TermDictionary
 from rag_plugins.lexical.rules import Fuzzy, Phrase, Plain, Prefix, Query, Rule, Wildcard
 from rag_plugins.models.bm25 import Bm25Encoder
 from rag_plugins.models.words import LETTER, fold
+from rag_plugins.text import clean
 
 __all__ = ["compile_plan"]
 
@@ -77,11 +78,11 @@ class _Compiler:
             case Phrase(text, slop):
                 self._phrase(rule, text, slop)
             case Prefix(start):
-                self._prefix(rule, fold(start))
+                self._prefix(rule, _read(start))
             case Wildcard(pattern):
-                self._any_of(rule, self._surfaces(self._dictionary().wildcard(fold(pattern), _LOOKED_AT + 1)))
+                self._any_of(rule, self._surfaces(self._dictionary().wildcard(_read(pattern), _LOOKED_AT + 1)))
             case Fuzzy(word, distance):
-                self._any_of(rule, self._dictionary().fuzzy(fold(word), distance, _LOOKED_AT + 1))
+                self._any_of(rule, self._dictionary().fuzzy(_read(word), distance, _LOOKED_AT + 1))
 
     def _readings(self, word: str) -> dict[str, float]:
         """Terms that a word never seen may stand for; how frequent one is says how likely it is meant."""
@@ -99,6 +100,7 @@ class _Compiler:
         }
 
     def _phrase(self, rule: Rule, text: str, slop: int) -> None:
+        text = clean(text)
         units = self._encoder.analyser.units(text)
         if not units:
             position = str(self._query).index(str(rule))
@@ -149,6 +151,11 @@ class _Compiler:
 
     def _weight(self, term: str) -> float:
         return self._encoder.idf(term) * self._encoder.weight(term)
+
+
+def _read(pattern: str) -> str:
+    """As the texts of passages are read before they are cut."""
+    return fold(clean(pattern))
 
 
 def _cut_short(rule: Rule, found: int, kept: int) -> list[str]:

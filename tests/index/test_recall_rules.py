@@ -46,6 +46,8 @@ def found(index, text, **options):
         ("kooland~2", {"pump", "pumps"}),
         ("kooland~1", set()),
         ('"dust filter" fuse', {"filter", "part"}),
+        ("pu\x00mp*", {"pump", "pumps"}),
+        ('"dust\x07 filter"', {"filter"}),
     ],
 )
 def test_rules_find_what_they_say(index, query, expected):
