@@ -23,6 +23,7 @@ from rag_plugins.config import Bm25Leg
 from rag_plugins.errors import BadInput
 from rag_plugins.lexical.abbreviations import Abbreviations
 from rag_plugins.models.analysis import Analyser, detect_language
+from rag_plugins.models.languages import FUNCTION_WORDS
 from rag_plugins.models.lexicon import DictionaryTerm, DomainDictionary
 from rag_plugins.models.words import LETTER
 
@@ -56,8 +57,9 @@ def mine(texts: Iterable[str], leg: Bm25Leg | None = None) -> DomainDictionary:
         raise BadInput(f"a dictionary is made of words, the leg {leg.name!r} has analysis {leg.analysis!r}")
     remaining = iter(texts)
     sample = list(islice(remaining, _SAMPLE))
-    analyser = Analyser(leg, _language(sample, leg))
-    words, pairs = _Words(analyser), _Pairs(analyser)
+    language = _language(sample, leg)
+    analyser = Analyser(leg, language)
+    words, pairs = _Words(analyser, FUNCTION_WORDS.get(language, ())), _Pairs(analyser)
     abbreviations = Abbreviations(lambda text: " ".join(analyser.units(text)))
     for text in chain(sample, remaining):
         words.read(text)
@@ -84,8 +86,9 @@ def _term(weight: float, synonyms: Iterable[str] = ()) -> DictionaryTerm:
 class _Words:
     """How often each term stands in the corpus, and in how many texts."""
 
-    def __init__(self, analyser: Analyser) -> None:
+    def __init__(self, analyser: Analyser, function_words: Iterable[str]) -> None:
         self._analyser = analyser
+        self._function_words = frozenset(map(analyser.term, function_words))
         self._counts, self._texts = Counter[str](), Counter[str]()
         self._surfaces = set[str]()
 
@@ -107,6 +110,8 @@ class _Words:
         for term, surface in sorted(surfaces.items(), key=lambda item: item[1]):
             mean = (self._counts[term] + _TEMPER * usual) / (self._texts[term] + _TEMPER)
             weight = math.sqrt(mean / usual)
+            if term in self._function_words:  # The longer a text, the more of them: no sign of its subject.
+                weight = min(weight, 1.0)
             if abs(weight - 1.0) >= _NOTABLE:
                 yield surface, _term(weight)
 

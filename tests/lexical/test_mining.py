@@ -137,3 +137,11 @@ def test_an_empty_corpus_gives_an_empty_dictionary():
 def test_a_dictionary_is_not_made_of_word_pieces():
     with pytest.raises(BadInput, match="wordpiece"):
         mine(MANUAL, Bm25Leg(analysis="wordpiece"))
+
+
+def test_function_words_are_no_terms_of_a_subject():
+    """However often they come back in a passage."""
+    texts = [
+        f"The part {n} of the pump of the house is the part of the year that was the best." for n in range(30)
+    ]
+    assert all(mine(texts).terms[word].weight <= 1 for word in ("the", "of") if word in mine(texts).terms)
