@@ -80,7 +80,8 @@ class _Compiler:
             case Prefix(start):
                 self._prefix(rule, _read(start))
             case Wildcard(pattern):
-                self._any_of(rule, self._surfaces(self._dictionary().wildcard(_read(pattern), _LOOKED_AT + 1)))
+                found = self._dictionary().wildcard(_read(pattern), _LOOKED_AT + 1)
+                self._any_of(rule, self._surfaces(found))
             case Fuzzy(word, distance):
                 self._any_of(rule, self._dictionary().fuzzy(_read(word), distance, _LOOKED_AT + 1))
 
