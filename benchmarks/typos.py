@@ -56,7 +56,7 @@ def main() -> None:
         "clean": clean,
         "off": off,
         "auto": auto,
-        "recovered": (auto - off) / (clean - off),
+        "recovered": (auto - off) / (clean - off) if clean != off else 1.0,  # Nothing was lost.
         "clean_auto": clean_auto,
     }
     _print(figures, changed=sum(slips[id] != text for id, text in tests.queries.items()))

@@ -171,8 +171,8 @@ PIPELINES: dict[str, Config] = {
     "local-qa": Config(legs=(_MULTI_QA, Bm25Leg())),
     "local-sparse": Config(
         legs=(
-            DenseLeg(weight=0.4),
-            Bm25Leg(weight=0.4),
+            DenseLeg(weight=0.45),
+            Bm25Leg(weight=0.35),
             Bm25Leg(name="wordpiece", analysis="wordpiece", weight=0.2),
         )
     ),

@@ -1,0 +1,84 @@
+"""Each benchmark runs from the command line and ends with one line of JSON; small sizes here."""
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rapidfuzz.distance import OSA
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))  # benchmarks/ is part of the repository, not of the package.
+
+from benchmarks.typos import with_slip  # noqa: E402
+
+TEXTS = {
+    "a": "The coolant pump is bolted to the frame. Coolant pump, coolant loop.",
+    "b": "max_value and --no-cache are read by os.path.join; max_value again.",
+    "c": "Change the dust filter every month; a dust filter is cheap.",
+}
+QUERIES = {"a": "coolant pump frame", "b": "max value cache", "c": "change dust filter"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("tiny-set")
+    for name, texts in (("corpus", TEXTS), ("queries", QUERIES)):
+        lines = [json.dumps({"_id": id, "title": "", "text": text}) for id, text in texts.items()]
+        (path / f"{name}.jsonl").write_text("\n".join(lines))
+    (path / "qrels.tsv").write_text("".join(f"{id}\t{id}\t1\n" for id in TEXTS))
+    return path
+
+
+def run(name, *arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_typos(folder):
+    figures = run("typos", "--data", folder)
+    assert set(figures) == {"clean", "off", "auto", "recovered", "clean_auto"}
+    assert figures["clean"] == figures["clean_auto"] == 1.0 and figures["off"] <= figures["auto"]
+
+
+def test_identifiers_and_dictionary(folder):
+    name = folder.name.replace("-", "_")
+    figures = run("identifiers", "--data", folder)
+    assert figures[f"plain_{name}"] <= figures[f"aware_{name}"] == 1.0
+    figures = run("dictionary", "--data", folder)
+    assert figures[f"gain_{name}"] == pytest.approx(figures[f"dictionary_{name}"] - figures[f"plain_{name}"])
+
+
+def test_sparse_leg(folder):
+    name = folder.name.replace("-", "_")
+    figures = run("sparse_leg", "--data", folder)
+    assert {f"{legs}_legs_{name}{stage}" for legs in ("two", "three") for stage in ("", "_reranked")} == set(
+        figures
+    )
+    assert all(0.5 < figure <= 1.0 for figure in figures.values())
+
+
+def test_lexical():
+    figures = run("lexical", "--terms", 2000, "--passages", 300, "--queries", 5)
+    for kind in ("prefix", "wildcard", "fuzzy", "phrase"):
+        assert 0 < figures[f"{kind}_p50_ms"] < 1000 and figures[f"{kind}_found"] == 1.0
+
+
+@given(st.integers())
+def test_a_slip_is_one_edit_in_one_word(seed):
+    query = "who painted the ceiling of the chapel"
+    slipped = with_slip(query, random.Random(seed))
+    changed = [(old, new) for old, new in zip(query.split(), slipped.split(), strict=True) if old != new]
+    ((old, new),) = changed
+    assert OSA.distance(old, new) == 1 and len(old) >= 4
