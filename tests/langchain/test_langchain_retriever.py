@@ -12,7 +12,7 @@ from langchain_core.tools import create_retriever_tool
 from langchain_text_splitters import RecursiveCharacterTextSplitter
 
 from rag_plugins import RagIndex, where
-from rag_plugins.errors import BadInput, BadPassage, SideError
+from rag_plugins.errors import BadInput, BadPassage, BadQuery, SideError
 from rag_plugins.langchain import HybridRetriever
 
 
@@ -49,6 +49,18 @@ def test_retrieval_reads_the_view_and_gives_the_llms_text(index):
 
 def test_words_of_the_llms_text_alone_are_not_searched(index):
     assert "filter" not in ids(HybridRetriever(index).invoke("months"))
+
+
+def test_recall_rules_and_what_they_matched(index):
+    retriever = HybridRetriever(index, rules=True, explain=True)
+
+    [found] = retriever.invoke('"air filter" replacemant~1')
+    assert found.id == "filter"
+    matched = {match["term"]: match["rule"] for match in found.metadata["rag_plugins"]["terms"]["bm25"]}
+    assert matched == {"air filter": '"air filter"', "replacement": "replacemant~1"}
+    with pytest.raises(BadQuery, match="character 1"):
+        retriever.invoke('"air filter')
+    assert "terms" not in HybridRetriever(index).invoke('"air filter')[0].metadata["rag_plugins"]
 
 
 def test_k_and_filter_are_set_once_or_for_one_call(index):

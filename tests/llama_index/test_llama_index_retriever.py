@@ -14,7 +14,7 @@ from llama_index.core.schema import Document, MetadataMode, QueryBundle, TextNod
 from llama_index.core.tools import RetrieverTool
 
 from rag_plugins import RagIndex, where
-from rag_plugins.errors import BadInput, BadPassage
+from rag_plugins.errors import BadInput, BadPassage, BadQuery
 from rag_plugins.llama_index import CrossEncoderPostprocessor, HybridRetriever
 from rag_plugins.llama_index.convert import sides
 
@@ -30,6 +30,18 @@ def test_retrieval_reads_the_view_and_gives_the_llms_text(index):
     assert found.get_content(MetadataMode.LLM) == "Change the air filter every 6 months."
     assert found.node.ref_doc_id == "handbook"
     assert found.score == found.metadata["rag_plugins"]["score"]
+
+
+def test_recall_rules_and_what_they_matched(index):
+    retriever = HybridRetriever(index, rules=True, explain=True)
+
+    [found] = retriever.retrieve('"maintenance interval" monts~1')
+    assert found.node_id == "filter"
+    matched = {match["term"]: match["rule"] for match in found.metadata["rag_plugins"]["terms"]["bm25"]}
+    assert matched == {"maintenance interval": '"maintenance interval"', "months": "monts~1"}
+    assert "maintenance" not in found.get_content(MetadataMode.LLM)
+    with pytest.raises(BadQuery, match="character 1"):
+        retriever.retrieve('"air filter')
 
 
 def test_k_filter_and_legs(index):
