@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 
 from rag_plugins.config import Bm25Leg
 from rag_plugins.errors import BadQuery
@@ -55,21 +55,25 @@ class _Compiler:
         self._encoder = encoder
         self._leg = leg
         self._dictionary = dictionary
-        self._words = Counter[str]()
+        self._words = defaultdict[str, float](float)
         self._groups: list[AnyOf] = []
         self._phrases: list[Nearby] = []
         self._notices: list[str] = []
 
     @property
     def plan(self) -> Plan:
-        words: dict[str, float] = {term: weight for term, weight in self._words.items() if weight > 0.0}
+        words = {term: weight for term, weight in self._words.items() if weight > 0.0}
         return Plan(words, tuple(self._groups), tuple(self._phrases), tuple(self._notices))
 
     def words(self, text: str) -> None:
-        self._words.update(self._encoder.query_weights(text))
+        self._count(self._encoder.query_weights(text))
         if self._leg.typo_tolerance == "auto":
             for word in self._encoder.unknown(text):
-                self._words.update(self._readings(word))
+                self._count(self._readings(word))
+
+    def _count(self, words: Mapping[str, float]) -> None:
+        for term, weight in words.items():
+            self._words[term] += weight
 
     def rule(self, rule: Rule) -> None:
         match rule:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from rag_plugins.filters import Filter
@@ -97,14 +97,14 @@ class MilvusTerms:
 
     def _weights(self, plan: Plan) -> dict[int, float]:
         """By dimension; no less than what a passage can get for the term, a surface or a phrase with it."""
-        weights = Counter[int]()
+        weights = defaultdict[int, float](float)
         for words in (
             plan.words,
             *(self._group(group) for group in plan.groups),
             *(self._phrase(phrase) for phrase in plan.phrases),
         ):
             for term, weight in words.items():
-                weights[dimension(term)] += weight  # pyright: ignore[reportArgumentType]
+                weights[dimension(term)] += weight
         return dict(weights)
 
     def _group(self, group: AnyOf) -> Mapping[str, float]:
