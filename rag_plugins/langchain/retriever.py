@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -19,12 +20,16 @@ from rag_plugins.lexical.rules import parse_query
 
 __all__ = ["HybridRetriever"]
 
+_logger = logging.getLogger(__name__)
+
 
 class HybridRetriever(BaseRetriever):
     """Searches a `RagIndex`; `k`, `filter` and `legs` may also be given to each call.
 
     With `rules`, queries may hold "exact phrases", prefix*, wild*c?rds and fuzzy~1 words (see
-    `parse_query`). With `explain`, metadata["rag_plugins"]["terms"] says what each sparse leg matched.
+    `parse_query`); what there is to say of them is logged. With `explain`,
+    metadata["rag_plugins"]["terms"] says what each sparse leg matched.
+
     `ainvoke` searches in a worker thread. The index stays the caller's, except after `from_documents`.
     """
 
@@ -81,6 +86,8 @@ class HybridRetriever(BaseRetriever):
             legs=self.legs if legs is None else legs,
             explain=self.explain,
         )
+        for notice in hits.notices:  # A list of Documents has no place for them.
+            _logger.warning(notice)
         return [to_document(hit) for hit in hits]
 
     async def _aget_relevant_documents(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +18,8 @@ from rag_plugins.lexical.rules import parse_query
 from rag_plugins.llama_index.convert import VIEW_TEMPLATE, from_node, to_node
 
 __all__ = ["HybridRetriever"]
+
+_logger = logging.getLogger(__name__)
 
 
 class HybridRetriever(BaseRetriever):
@@ -38,7 +41,8 @@ class HybridRetriever(BaseRetriever):
         """`settings` are BaseRetriever's own: callback_manager, object_map, objects, verbose.
 
         With `rules`, queries may hold "exact phrases", prefix*, wild*c?rds and fuzzy~1 words (see
-        `parse_query`). With `explain`, metadata["rag_plugins"]["terms"] says what each sparse leg matched.
+        `parse_query`); what there is to say of them is logged. With `explain`,
+        metadata["rag_plugins"]["terms"] says what each sparse leg matched.
         """
         self.index = index
         self.k = k
@@ -88,6 +92,8 @@ class HybridRetriever(BaseRetriever):
             legs=self.legs,
             explain=self.explain,
         )
+        for notice in hits.notices:  # A list of nodes has no place for them.
+            _logger.warning(notice)
         return [to_node(hit) for hit in hits]
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:

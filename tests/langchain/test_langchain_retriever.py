@@ -51,13 +51,15 @@ def test_words_of_the_llms_text_alone_are_not_searched(index):
     assert "filter" not in ids(HybridRetriever(index).invoke("months"))
 
 
-def test_recall_rules_and_what_they_matched(index):
+def test_recall_rules_and_what_they_matched(index, caplog):
     retriever = HybridRetriever(index, rules=True, explain=True)
 
     [found] = retriever.invoke('"air filter" replacemant~1')
     assert found.id == "filter"
     matched = {match["term"]: match["rule"] for match in found.metadata["rag_plugins"]["terms"]["bm25"]}
     assert matched == {"air filter": '"air filter"', "replacement": "replacemant~1"}
+    assert retriever.invoke("zeppel*") == []
+    assert "zeppel*: no term" in caplog.text
     with pytest.raises(BadQuery, match="character 1"):
         retriever.invoke('"air filter')
     assert "terms" not in HybridRetriever(index).invoke('"air filter')[0].metadata["rag_plugins"]

@@ -32,7 +32,7 @@ def test_retrieval_reads_the_view_and_gives_the_llms_text(index):
     assert found.score == found.metadata["rag_plugins"]["score"]
 
 
-def test_recall_rules_and_what_they_matched(index):
+def test_recall_rules_and_what_they_matched(index, caplog):
     retriever = HybridRetriever(index, rules=True, explain=True)
 
     [found] = retriever.retrieve('"maintenance interval" monts~1')
@@ -40,6 +40,8 @@ def test_recall_rules_and_what_they_matched(index):
     matched = {match["term"]: match["rule"] for match in found.metadata["rag_plugins"]["terms"]["bm25"]}
     assert matched == {"maintenance interval": '"maintenance interval"', "months": "monts~1"}
     assert "maintenance" not in found.get_content(MetadataMode.LLM)
+    assert retriever.retrieve("zeppel*") == []
+    assert "zeppel*: no term" in caplog.text
     with pytest.raises(BadQuery, match="character 1"):
         retriever.retrieve('"air filter')
 
