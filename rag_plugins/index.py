@@ -187,10 +187,16 @@ class RagIndex:
         return self._retriever.search(query, k, filter=filter, legs=legs, explain=explain)
 
     def run(
-        self, query: str | Query, k: int = 5, *, filter: Filter | None = None, depth: int | None = None
+        self,
+        query: str | Query,
+        k: int = 5,
+        *,
+        filter: Filter | None = None,
+        depth: int | None = None,
+        exact: bool = False,
     ) -> Outcome:
-        """Search and keep what every stage made of the query: for measuring."""
-        return self._retriever.run(query, k, filter=filter, depth=depth)
+        """Search and keep what every stage made of the query: for measuring. `exact`: without the funnel."""
+        return self._retriever.run(query, k, filter=filter, depth=depth, exact=exact)
 
     def mine_dictionary(self) -> DomainDictionary:
         """A first domain dictionary, made of what retrieval reads of the collection: see `lexical.mining`.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 from rag_plugins.config import Bm25Leg, Config, CrossEncoderConfig, DenseLeg, LegConfig, SparseLeg
 from rag_plugins.errors import ConfigError
+from rag_plugins.ingest.prefixes import server_widths
 from rag_plugins.lexical.plan import TermIndex
 from rag_plugins.lexical.remote import MilvusTerms
 from rag_plugins.lexical.resident import ResidentTerms
@@ -14,7 +16,7 @@ from rag_plugins.lexical.search import LexicalSearch
 from rag_plugins.models.bm25 import Bm25Encoder
 from rag_plugins.models.dense import DenseEncoder
 from rag_plugins.models.m3 import M3Encoder, is_m3
-from rag_plugins.models.protocols import Leg, Representation, Reranker, TokenModel
+from rag_plugins.models.protocols import DenseModel, Leg, Representation, Reranker, TokenModel
 from rag_plugins.models.reranker import CrossEncoderReranker, LateInteractionReranker
 from rag_plugins.models.sparse import SparseEncoder
 from rag_plugins.store.milvus import MilvusStore
@@ -71,7 +73,11 @@ def make_store(
     """The collection that these legs read and write; see `MilvusStore.open`."""
     return MilvusStore.open(
         uri,
-        fields=[_field(leg) for leg in legs],
+        fields=[
+            field
+            for leg, settings in zip(legs, config.legs, strict=True)
+            for field in (_field(leg), *_prefix_fields(leg, settings))
+        ],
         fingerprint={leg.name: dict(leg.encoder.fingerprint) for leg in legs},
         collection=collection,
         tenant=tenant,
@@ -81,9 +87,23 @@ def make_store(
 
 
 def _field(leg: Leg) -> VectorField:
-    if leg.representation is Representation.DENSE and isinstance(leg.encoder, DenseEncoder | M3Encoder):
-        return VectorField(leg.name, "dense", leg.encoder.dim)
-    return VectorField(leg.name, "sparse")
+    if leg.representation is Representation.DENSE:
+        return VectorField(leg.name, "dense", _dense(leg).dim)
+    # Term indexes search for BM25 legs, so that their stored weights need no place in memory.
+    return VectorField(leg.name, "sparse", resident=not isinstance(leg.encoder, Bm25Encoder))
+
+
+def _prefix_fields(leg: Leg, settings: LegConfig) -> list[VectorField]:
+    """On a server the funnel's stages are fields, whose widths are settled when the collection is made."""
+    if not isinstance(settings, DenseLeg):
+        return []
+    model = _dense(leg)
+    widths = server_widths(settings.funnel, model.dim, model.matryoshka)
+    return [VectorField(f"{leg.name}_{width}", "dense", width, prefix_of=leg.name) for width in widths]
+
+
+def _dense(leg: Leg) -> DenseModel:
+    return cast("DenseModel", leg.encoder)  # What gives one vector a text says how wide it is.
 
 
 def make_search(config: Config, legs: Sequence[Leg], store: MilvusStore) -> dict[str, LexicalSearch]:

@@ -6,9 +6,11 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from rag_plugins.config.legs import Bm25Leg, DenseLeg, Frozen, Language, LegConfig, Share, SparseLeg
+from rag_plugins.config.frozen import Frozen, Share
+from rag_plugins.config.legs import Bm25Leg, DenseLeg, Language, LegConfig, SparseLeg
+from rag_plugins.config.store import IndexConfig, StoreConfig
 from rag_plugins.errors import ConfigError, UnknownPreset
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "CrossEncoderConfig",
     "DenseLeg",
     "FusionConfig",
+    "IndexConfig",
     "Language",
     "LateInteractionConfig",
     "LegConfig",
@@ -27,16 +30,6 @@ __all__ = [
     "SparseLeg",
     "StoreConfig",
 ]
-
-
-class StoreConfig(Frozen):
-    """How to reach Milvus. The address itself is given to `RagIndex.open`."""
-
-    token: SecretStr | None = None
-    timeout: Annotated[float, Field(gt=0, description="seconds a call may take")] = 30.0
-    assets: Annotated[Path | None, Field(description="folder of page images; default: beside the file")] = (
-        None
-    )
 
 
 class FusionConfig(Frozen):

@@ -5,13 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BeforeValidator, Field, PlainSerializer
 
-__all__ = ["Bm25Leg", "DenseLeg", "Frozen", "Language", "LegConfig", "Share", "SparseLeg", "Weight"]
+from rag_plugins.config.frozen import Frozen, LegName, Share, Weight
+from rag_plugins.funnel import Funnel
 
-LegName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
-Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
+__all__ = ["Bm25Leg", "DenseLeg", "FunnelSetting", "Language", "LegConfig", "SparseLeg"]
+
+FunnelSetting = Annotated[
+    Funnel | Literal["auto", "halving", "off"],
+    BeforeValidator(lambda value: value if isinstance(value, str | Funnel) else Funnel(value)),
+    PlainSerializer(lambda value: value.to_json() if isinstance(value, Funnel) else value),
+]
+"""Stages as [[width, keep], …, [width]], or by name: tuned on the collection, the classic schedule, none."""
 
 
 Language = Literal[
@@ -35,12 +41,6 @@ Language = Literal[
 """Languages that are stemmed; none stems nothing."""
 
 
-class Frozen(BaseModel):
-    """Immutable; unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 class DenseLeg(Frozen):
     """Vectors of a bi-encoder. Prompts, pooling and length default to the model's preset."""
 
@@ -53,6 +53,23 @@ class DenseLeg(Frozen):
     pooling: Literal["mean", "cls", "lasttoken"] | None = None
     max_length: Annotated[int | None, Field(gt=0, description="tokens")] = None
     device: str | None = None
+    funnel: Annotated[FunnelSetting, Field(description="stages of the search, by prefixes of vectors")] = (
+        "auto"
+    )
+    rotation: Annotated[
+        Literal["auto", "off"],
+        Field(description="auto: prefixes of a model that was not trained for them are of rotated vectors"),
+    ] = "auto"
+    matryoshka: Annotated[
+        tuple[Annotated[int, Field(ge=1)], ...] | None,
+        Field(description="prefix widths the model was trained for; default: its preset's"),
+    ] = None
+    store_width: Annotated[
+        int | None, Field(ge=1, description="store this prefix alone, a width the model was trained for")
+    ] = None
+    allow_remote_code: Annotated[
+        bool, Field(description="run the code that a model brings along, at the commit its preset names")
+    ] = False
 
 
 class Bm25Leg(Frozen):

@@ -44,6 +44,13 @@ class DenseEncoder:
         return self._preset.dim if self._preset else self._trunk.dim
 
     @property
+    def matryoshka(self) -> tuple[int, ...]:
+        """Prefix widths that it was trained for: as the leg says, or else the preset."""
+        if self._leg.matryoshka is not None:
+            return self._leg.matryoshka
+        return self._preset.matryoshka if self._preset else ()
+
+    @property
     def fingerprint(self) -> Mapping[str, JsonValue]:
         """What vectors depend on; a model from a folder is known by its weights, wherever the folder is."""
         return {

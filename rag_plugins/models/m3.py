@@ -49,6 +49,7 @@ class M3Encoder:
     """
 
     produces = frozenset(Representation)
+    matryoshka: tuple[int, ...] = ()
 
     def __init__(
         self,

@@ -14,6 +14,7 @@ __all__ = [
     "DENSE",
     "SPARSE",
     "Candidate",
+    "DenseModel",
     "Encoder",
     "Encoding",
     "Leg",
@@ -73,6 +74,20 @@ class Encoder(Protocol):
 
     def encode_documents(self, views: Sequence[View], want: frozenset[Representation] = ...) -> Encoding:
         """Vectors of document views; a plain `str` among them raises `SideError`."""
+        ...
+
+
+class DenseModel(Encoder, Protocol):
+    """An encoder that gives one vector a text."""
+
+    @property
+    def dim(self) -> int:
+        """Numbers in a vector."""
+        ...
+
+    @property
+    def matryoshka(self) -> tuple[int, ...]:
+        """Prefix widths that it was trained for, () where none is declared."""
         ...
 
 

@@ -77,8 +77,12 @@ class HybridRetriever:
         filter: Filter | None = None,
         legs: Sequence[str] | None = None,
         depth: int | None = None,
+        exact: bool = False,
     ) -> Outcome:
-        """Run every stage and keep what each made of the query; `depth` is the hits a leg may give."""
+        """Run every stage and keep what each made of the query.
+
+        `depth` is the hits a leg may give; `exact` searches dense legs without their funnel.
+        """
         outcome = Outcome(self._fusion.method, self._reranker.name if self._reranker else None)
         query = clean(query).strip() if isinstance(query, str) else query
         chosen = self._chosen(legs, query)
@@ -86,7 +90,7 @@ class HybridRetriever:
             raise BadInput(f"k is {k}: expected 1 to {MAX_HITS}")
         depth = depth or self._fusion.depth or min(max(4 * k, 100), MAX_HITS)
         if query:
-            self._search_legs(query, chosen, depth, filter, outcome)
+            self._search_legs(query, chosen, depth, filter, outcome, exact)
             self._fuse(chosen, outcome)
             self._rerank(_words(query), outcome)
         return outcome
@@ -127,7 +131,13 @@ class HybridRetriever:
         return [leg for leg in legs if leg.weight > 0] or legs
 
     def _search_legs(
-        self, query: str | Query, legs: Sequence[Leg], depth: int, filter: Filter | None, outcome: Outcome
+        self,
+        query: str | Query,
+        legs: Sequence[Leg],
+        depth: int,
+        filter: Filter | None,
+        outcome: Outcome,
+        exact: bool,
     ) -> None:
         encodings: dict[int, Encoding] = {}
         for leg in legs:
@@ -142,7 +152,7 @@ class HybridRetriever:
                     encodings[id(leg.encoder)] = _encode(_words(query), leg.encoder, legs)
             vector = _vector(encodings[id(leg.encoder)], leg.representation)
             with outcome.timed(leg.name):
-                outcome.rankings[leg.name] = self._store.search(leg.name, vector, depth, filter)
+                outcome.rankings[leg.name] = self._store.search(leg.name, vector, depth, filter, exact=exact)
 
     def _fuse(self, legs: Sequence[Leg], outcome: Outcome) -> None:
         with outcome.timed("fusion"):

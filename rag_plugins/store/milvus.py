@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import numpy as np
+
 from rag_plugins.config import StoreConfig
 from rag_plugins.errors import BadInput, BadPassage
 from rag_plugins.filters import Filter, literal, to_milvus
+from rag_plugins.funnel import Prefixes
 from rag_plugins.store import schema
 from rag_plugins.store.assets import AssetStore, asset_store
 from rag_plugins.store.codec import TEXTS, decode
@@ -19,8 +22,9 @@ from rag_plugins.store.schema import MAX_HITS, Row, VectorField
 from rag_plugins.store.state import State
 from rag_plugins.store.terms import TermTable
 from rag_plugins.store.tokens import token_store
+from rag_plugins.text import digest
 from rag_plugins.types import JsonValue, Passage, View
-from rag_plugins.vectors import FloatArray, SparseVector
+from rag_plugins.vectors import FloatArray, Matrix, SparseVector
 
 __all__ = ["MilvusStore"]
 
@@ -47,6 +51,7 @@ class MilvusStore:
         self._name = header.collection
         self._fields = {field.name: field for field in header.fields}
         self._tenant = schema.scope_of(tenant)
+        self._prefixes: dict[str, Prefixes | None] = {}
         self._tokens = token_store(engine, self._name, self._tenant) if header.keep_tokens else None
 
     @classmethod
@@ -65,9 +70,11 @@ class MilvusStore:
 
         Also `ConfigError`, `StoreLocked` (another process holds the file), `StoreUnavailable`, `StoreError`.
         """
-        wanted = Header(schema.checked_name(collection), tuple(fields), dict(fingerprint), keep_tokens)
         engine = Engine(uri, config)
         try:
+            # A file's prefixes are in memory alone.
+            stored = [field for field in fields if not (field.prefix_of and engine.address.path)]
+            wanted = Header(schema.checked_name(collection), tuple(stored), dict(fingerprint), keep_tokens)
             state = State(engine, f"{collection}_state")
             header = claim(engine, state, wanted)
             return cls(engine, header, tenant, state, asset_store(config.assets, engine.address.path))
@@ -107,10 +114,39 @@ class MilvusStore:
             for batch in batches(entries):
                 self._write(batch, old)
 
+    def prefixes(self, field: str) -> Prefixes | None:
+        """How a dense field is searched; None: exactly."""
+        return self._prefixes.get(field)
+
+    def set_prefixes(self, field: str, prefixes: Prefixes | None) -> None:
+        """Search a dense field so from now on, for all who open the tenant's collection."""
+        self._prefixes[field] = prefixes
+        self.state.put({self._prefixes_key(field): None if prefixes is None else prefixes.to_json()})
+
+    def prefix_widths(self, field: str) -> tuple[int, ...] | None:
+        """The widths that stages below the last may have; None for any."""
+        widths = (other.dim or 0 for other in self._fields.values() if other.prefix_of == field)
+        return None if self.is_file else tuple(sorted(widths))
+
+    def matrix(self, field: str, ids: Sequence[str]) -> Matrix:
+        """The stored vectors of a dense field, (n, dim), in the order of `ids`, without missing ones."""
+        rows = {row["id"]: row[field] for row in self._rows(ids, ("id", "tenant", field))}
+        found = [rows[id] for id in ids if id in rows]
+        return np.array(found, np.float32).reshape(len(found), self._fields[field].dim or 0)
+
     def search(
-        self, field: str, vector: FloatArray | SparseVector, limit: int, filter: Filter | None = None
+        self,
+        field: str,
+        vector: FloatArray | SparseVector,
+        limit: int,
+        filter: Filter | None = None,
+        *,
+        exact: bool = False,
     ) -> list[tuple[str, float]]:
-        """(id, inner product) of the nearest passages, higher is better, ties by id. Raises `BadInput`."""
+        """(id, inner product) of the nearest passages, higher is better, ties by id. Raises `BadInput`.
+
+        A dense field that has `prefixes` is searched by them; `exact` leaves them out.
+        """
         if field not in self._fields:
             raise BadInput(f"field {field!r}: the collection has {', '.join(self._fields)}")
         if not 1 <= limit <= MAX_HITS:
@@ -207,6 +243,9 @@ class MilvusStore:
 
     def __repr__(self) -> str:
         return f"MilvusStore({str(self._engine.address)!r}, collection={self._name!r})"
+
+    def _prefixes_key(self, field: str) -> str:
+        return f"funnel/{field}/{digest(self._tenant)}"
 
     def _scoped(self, filter: Filter | None) -> str:
         """The tenant outermost, whatever the filter says."""

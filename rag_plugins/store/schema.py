@@ -65,11 +65,17 @@ _MAX_TENANT = 255
 
 @dataclass(frozen=True, slots=True)
 class VectorField:
-    """One vector per row, named as its leg; `dim` for dense ones alone."""
+    """One vector per row, named as its leg; `dim` for dense ones alone.
+
+    `resident`: searches of a file are answered from memory. `prefix_of` names the dense field that this
+    one has prefixes of, which the store makes itself.
+    """
 
     name: str
     kind: Literal["dense", "sparse"]
     dim: int | None = None
+    resident: bool = True
+    prefix_of: str | None = None
 
     def __post_init__(self) -> None:
         checked_name(self.name)
