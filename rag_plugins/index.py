@@ -18,7 +18,7 @@ from rag_plugins.lexical.statistics import StatisticsKeeper
 from rag_plugins.models.dense import DenseEncoder
 from rag_plugins.models.lexicon import DomainDictionary
 from rag_plugins.models.m3 import M3Encoder
-from rag_plugins.models.protocols import Leg
+from rag_plugins.models.protocols import Encoder, Leg
 from rag_plugins.models.sparse import SparseEncoder
 from rag_plugins.search.outcome import Outcome
 from rag_plugins.search.retriever import HybridRetriever
@@ -76,15 +76,17 @@ class RagIndex:
         config: Config | None = None,
         collection: str = "passages",
         tenant: str = "",
+        encoders: Mapping[str, Encoder] = MappingProxyType({}),
     ) -> RagIndex:
         """Open or create a collection in a database file (`handbook.db`) or on a server (`http://…`).
 
-        `config` goes before `preset`. `tenant` scopes everything that is read and written. Raises
+        `config` goes before `preset`. `tenant` scopes everything that is read and written. `encoders`, by
+        name of a leg, stand in for the leg's model: see `from_langchain` and its like. Raises
         `CollectionMismatch` where the collection was built with other models, `StoreLocked` where another
         process holds the file, `StoreUnavailable` where no server answers, `UnknownPreset`.
         """
         config = config or Config.preset(preset)
-        legs = make_legs(config.legs)
+        legs = make_legs(config.legs, encoders)
         store = make_store(uri, config, legs, collection, tenant)
         try:
             return cls._wire(config, tenant, store, legs)

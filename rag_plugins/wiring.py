@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import cast
 
 from rag_plugins.config import Bm25Leg, Config, CrossEncoderConfig, DenseLeg, LegConfig, SparseLeg
@@ -16,22 +17,41 @@ from rag_plugins.lexical.search import LexicalSearch
 from rag_plugins.models.bm25 import Bm25Encoder
 from rag_plugins.models.dense import DenseEncoder
 from rag_plugins.models.m3 import M3Encoder, is_m3
-from rag_plugins.models.protocols import DenseModel, Leg, Representation, Reranker, TokenModel
+from rag_plugins.models.protocols import DenseModel, Encoder, Leg, Representation, Reranker, TokenModel
 from rag_plugins.models.reranker import CrossEncoderReranker, LateInteractionReranker
 from rag_plugins.models.sparse import SparseEncoder
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.store.schema import VectorField
 
+_NONE: Mapping[str, Encoder] = MappingProxyType({})
+
 __all__ = ["make_legs", "make_reranker", "make_search", "make_store", "token_model"]
 
 
-def make_legs(configs: Sequence[LegConfig]) -> list[Leg]:
-    """A leg for each configuration; the legs of one BGE-M3 share its encoder, and so one forward pass."""
-    shared = {config.model: _m3(config.model, configs) for config in configs if _is_m3(config)}
-    return [_leg(config, shared) for config in configs]
+def make_legs(configs: Sequence[LegConfig], encoders: Mapping[str, Encoder] = _NONE) -> list[Leg]:
+    """A leg for each configuration; the legs of one BGE-M3 share its encoder, and so one forward pass.
+
+    `encoders` by name of a leg are used in place of the leg's model. Raises `ConfigError`.
+    """
+    _check(encoders, configs)
+    own = [config for config in configs if config.name not in encoders]
+    shared = {config.model: _m3(config.model, own) for config in own if _is_m3(config)}
+    return [_leg(config, encoders.get(config.name), shared) for config in configs]
 
 
-def _leg(config: LegConfig, shared: Mapping[str, M3Encoder]) -> Leg:
+def _check(encoders: Mapping[str, Encoder], configs: Sequence[LegConfig]) -> None:
+    kinds = {config.name: config.kind for config in configs if config.kind != "bm25"}
+    for name, encoder in encoders.items():
+        if name not in kinds:
+            raise ConfigError(f"encoder for the leg {name!r}: the legs with a model are {list(kinds)}")
+        if Representation(kinds[name]) not in encoder.produces:
+            gives = sorted(kind.value for kind in encoder.produces)
+            raise ConfigError(f"leg {name!r} is {kinds[name]}, and the encoder given for it gives {gives}")
+
+
+def _leg(config: LegConfig, given: Encoder | None, shared: Mapping[str, M3Encoder]) -> Leg:
+    if given is not None:
+        return Leg(config.name, given, Representation(config.kind), config.weight)
     match config:
         case DenseLeg():
             encoder = shared.get(config.model) or DenseEncoder(config)
@@ -120,10 +140,19 @@ def _terms(store: MilvusStore, leg: str, encoder: Bm25Encoder) -> TermIndex:
 
 
 def token_model(config: Config, legs: Sequence[Leg]) -> TokenModel | None:
-    """The model whose token vectors rows keep: where late interaction reads them."""
-    if config.reranker is None or config.reranker.kind != "late-interaction":
-        return None
-    return next(leg.encoder for leg in legs if isinstance(leg.encoder, DenseEncoder | M3Encoder))
+    """The model whose token vectors rows keep: where late interaction reads them. Raises `ConfigError`."""
+    late = config.reranker is not None and config.reranker.kind == "late-interaction"
+    return _token_model(legs) if late else None
+
+
+def _token_model(legs: Sequence[Leg]) -> TokenModel:
+    for leg in legs:
+        if leg.representation is Representation.DENSE and Representation.TOKENS in leg.encoder.produces:
+            return cast("TokenModel", leg.encoder)
+    raise ConfigError(
+        "late interaction reads token vectors, which the model of no dense leg gives: choose a cross-encoder, "
+        'or reranker = "none"'
+    )
 
 
 def make_reranker(config: Config, legs: Sequence[Leg]) -> Reranker | None:
@@ -132,8 +161,5 @@ def make_reranker(config: Config, legs: Sequence[Leg]) -> Reranker | None:
         return None
     if isinstance(config.reranker, CrossEncoderConfig):
         return CrossEncoderReranker(config.reranker)
-    encoder = token_model(config, legs)
-    if encoder is None:
-        raise ConfigError("late interaction needs a dense leg: it reads that model's token vectors")
     lexical = next((leg.encoder for leg in legs if isinstance(leg.encoder, Bm25Encoder)), None)
-    return LateInteractionReranker(encoder, lexical)
+    return LateInteractionReranker(_token_model(legs), lexical)
