@@ -150,7 +150,7 @@ def _token_model(legs: Sequence[Leg]) -> TokenModel:
         if leg.representation is Representation.DENSE and Representation.TOKENS in leg.encoder.produces:
             return cast("TokenModel", leg.encoder)
     raise ConfigError(
-        "late interaction reads token vectors, which the model of no dense leg gives: choose a cross-encoder, "
+        "late interaction reads token vectors, which no dense leg's model gives: choose a cross-encoder, "
         'or reranker = "none"'
     )
 

@@ -1,0 +1,53 @@
+"""The command line: rag-plugins demo | ingest | search | dictionary | evaluate | presets."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from rag_plugins import __version__
+from rag_plugins.cli.collection import dictionary, ingest, search
+from rag_plugins.cli.measuring import demo, evaluate, presets
+from rag_plugins.errors import RagPluginsError
+
+__all__ = ["app", "main"]
+
+COMMANDS = (demo, ingest, search, dictionary, evaluate, presets)
+
+app = typer.Typer(
+    name="rag-plugins",
+    help="Hybrid retrieval over Milvus: scanned pages in, grounded passages out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+for command in COMMANDS:
+    app.command()(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """The console script. Exit codes: 0, 1 an error that is shown, 2 wrong usage, 130 interrupted."""
+    try:
+        app(args=arguments)
+    except RagPluginsError as error:
+        typer.echo(f"rag-plugins: {error}", err=True)
+    sys.exit(1)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rag-plugins {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass

@@ -1,0 +1,119 @@
+"""Commands on a collection: fill it, search it, make a dictionary of it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rag_plugins.cli.options import (
+    AsJson,
+    Collection,
+    ConfigFile,
+    Preset,
+    Tenant,
+    existing,
+    make_filter,
+    print_json,
+    read_config,
+)
+
+__all__ = ["dictionary", "ingest", "search"]
+
+
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(help="Scans, PDFs, text files, or folders of them.")],
+    into: Annotated[str, typer.Option(metavar="DB", help="A file such as handbook.db, or http://host:port.")],
+    preset: Preset = None,
+    config: ConfigFile = None,
+    language: Annotated[
+        list[str] | None,
+        typer.Option(help="A language to recognise, as Tesseract names it. May be repeated."),
+    ] = None,
+    collection: Collection = "passages",
+    tenant: Tenant = "",
+) -> None:
+    """Read files and folders into a collection: only what is new or has changed.
+
+    What cannot be read is listed at the end. Exit code 1 where nothing could be.
+    """
+    from rag_plugins.index import RagIndex
+    from rag_plugins.show import show_summary
+
+    settings = read_config(preset, config, language)
+    with RagIndex.open(into, config=settings, collection=collection, tenant=tenant) as index:
+        summary = index.ingest(paths, progress=sys.stderr.isatty())
+        total = index.count()
+        weights = index.weights if summary.documents else {}  # No model is needed to find nothing new.
+    show_summary(summary, total, weights)
+    if not summary.documents and not summary.unchanged:
+        raise typer.Exit(1)
+
+
+def search(
+    db: Annotated[str, typer.Argument(help="A file such as handbook.db, or http://host:port.")],
+    question: Annotated[str, typer.Argument(help="In your own words.")],
+    k: Annotated[int, typer.Option("-k", min=1, help="How many passages.")] = 5,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Only passages with this metadata. Numbers, true, false and quoted values are read as JSON, "
+            "all else as text. Several keys must all hold; a key given twice may have either value.",
+        ),
+    ] = None,
+    leg: Annotated[list[str] | None, typer.Option(help="Use this leg alone. May be repeated.")] = None,
+    rules: Annotated[
+        bool,
+        typer.Option(
+            "--rules", help='Read "exact phrase", "near"~3, prefix*, wild*c?rd and fuzzy~1 as rules.'
+        ),
+    ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show the terms that each sparse leg matched.")
+    ] = False,
+    preset: Preset = None,
+    config: ConfigFile = None,
+    collection: Collection = "passages",
+    tenant: Tenant = "",
+    as_json: AsJson = False,
+) -> None:
+    """Search a collection: passages, the pages they are from, and how each was found."""
+    from rag_plugins.index import RagIndex
+    from rag_plugins.lexical.rules import parse_query
+    from rag_plugins.show import hit_json, show_hits
+
+    existing(db)
+    settings, filter = read_config(preset, config), make_filter(where)
+    with RagIndex.open(db, config=settings, collection=collection, tenant=tenant) as index:
+        query = parse_query(question) if rules else question
+        hits = index.search(query, k, filter=filter, legs=leg, explain=explain)
+    show_hits(hits)
+    if as_json:
+        print_json({"hits": [hit_json(hit) for hit in hits], "notices": list(hits.notices)})
+
+
+def dictionary(
+    db: Annotated[str, typer.Argument(help="A file such as handbook.db, or http://host:port.")],
+    into: Annotated[Path, typer.Option(metavar="TOML", help="A new file.")],
+    preset: Preset = None,
+    config: ConfigFile = None,
+    collection: Collection = "passages",
+    tenant: Tenant = "",
+) -> None:
+    """Make a first domain dictionary from a collection: weights, phrases, abbreviations. Then edit it.
+
+    Name it in a configuration (`dictionary` of a BM25 leg) and ingest into a new collection.
+    """
+    from rag_plugins.index import RagIndex
+
+    existing(db)
+    if into.exists():
+        raise typer.BadParameter(f"{into} exists: name a new file")
+    settings = read_config(preset, config)
+    with RagIndex.open(db, config=settings, collection=collection, tenant=tenant) as index:
+        made = index.mine_dictionary()
+    into.write_text(made.to_toml(), encoding="utf-8")
+    typer.echo(f"{into}: {len(made.terms)} terms, {len(made.whole)} of them kept whole")
