@@ -17,7 +17,7 @@ from pymilvus.milvus_client.index import IndexParams
 from rag_plugins.errors import BadInput, BadPassage, ConfigError
 from rag_plugins.store.codec import storable
 from rag_plugins.types import JsonValue, Passage
-from rag_plugins.vectors import FloatArray, SparseVector
+from rag_plugins.vectors import FloatArray, SparseVector, truncate
 
 __all__ = [
     "LAYOUT",
@@ -172,6 +172,8 @@ def scope_of(tenant: str) -> str:
 def row_vector(field: VectorField, row: Row) -> Any:
     """The row's vector as the engine takes it. Raises `BadPassage`."""
     try:
+        if field.prefix_of:
+            return truncate(np.asarray(row.vectors[field.prefix_of], np.float32), field.dim or 0).tolist()
         vector = row.vectors[field.name]
         return _sparse(field, vector) or {_NO_TERMS: 1.0} if field.kind == "sparse" else _dense(field, vector)
     except (BadInput, KeyError) as error:
