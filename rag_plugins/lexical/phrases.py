@@ -8,15 +8,14 @@ tf, is the number of distinct starts, equal units of a phrase being taken in rea
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["IntArray", "frequencies", "starts", "union"]
+from rag_plugins.resident.lists import IntArray, union
 
-IntArray: TypeAlias = NDArray[np.signedinteger[Any]]
-"""Shape (n,), any width of signed integers."""
+__all__ = ["frequencies", "starts"]
 
 _NOWHERE = np.iinfo(np.int64).max // 2
 """After every position."""
@@ -59,12 +58,6 @@ def frequencies(
     tf = np.bincount(np.searchsorted(begins, found + len(phrase) - 1, "right") - 1)
     rows = np.flatnonzero(tf)
     return rows, tf[rows]
-
-
-def union(parts: Sequence[IntArray]) -> IntArray:
-    """The distinct numbers of ascending arrays, ascending. numpy's own takes a hundred times as long."""
-    merged = np.sort(np.concatenate(parts), kind="stable")
-    return merged[np.diff(merged, prepend=-_NOWHERE) > 0]
 
 
 def _next(positions: IntArray, earliest: IntArray) -> IntArray:

@@ -17,10 +17,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rag_plugins.lexical.phrases import IntArray, union
 from rag_plugins.lexical.plan import Plan
 from rag_plugins.lexical.ranking import Saturation, SymbolPlan, best, scores
 from rag_plugins.lexical.segment import Segment, joined
+from rag_plugins.resident.lists import IntArray, union
 
 __all__ = ["Analysed", "Postings"]
 

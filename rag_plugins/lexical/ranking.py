@@ -9,9 +9,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rag_plugins.lexical.phrases import IntArray, frequencies
+from rag_plugins.lexical.phrases import frequencies
 from rag_plugins.lexical.plan import Plan
 from rag_plugins.lexical.segment import Segment
+from rag_plugins.resident.lists import IntArray
 from rag_plugins.vectors import FloatArray
 
 __all__ = ["Saturation", "SymbolPlan", "best", "scores"]

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rag_plugins.lexical.lists import Lists, merged, narrow
-from rag_plugins.lexical.phrases import IntArray, union
+from rag_plugins.resident.lists import IntArray, Lists, merged, narrow, union
 
 __all__ = ["Mask", "Segment", "joined"]
 
@@ -47,7 +46,7 @@ class Segment:
             lengths,
             extents,
             Lists.counted(np.concatenate(surfaces), np.repeat(rows, lengths)),
-            Lists.of(np.concatenate(units), np.repeat(rows, extents), positions),
+            Lists.of(np.concatenate(units), np.repeat(rows, extents), narrow(positions)),
         )
 
     @property

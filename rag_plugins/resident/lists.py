@@ -1,17 +1,24 @@
-"""Postings lists in numpy arrays: per symbol the rows it is in, a number each. Replaced, never changed."""
+"""Postings lists in numpy arrays: per symbol the rows it is in, a number each. Replaced, never changed.
+
+What terms count in passages are small integers; what learned sparse vectors weigh are floats.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rag_plugins.lexical.phrases import IntArray, union
+__all__ = ["IntArray", "Lists", "merged", "narrow", "union"]
 
-__all__ = ["Lists", "merged", "narrow"]
+IntArray: TypeAlias = NDArray[np.signedinteger[Any]]
+"""Shape (n,), any width of signed integers."""
+
+_NOWHERE = np.iinfo(np.int64).min // 2
+"""Before every number, and not so far that a difference overflows."""
 
 
 def narrow(values: IntArray) -> IntArray:
@@ -29,15 +36,15 @@ class Lists:
     symbols: IntArray
     begins: IntArray
     rows: IntArray
-    numbers: IntArray
+    numbers: NDArray[Any]
 
     @classmethod
-    def of(cls, symbols: IntArray, rows: IntArray, numbers: IntArray) -> Lists:
+    def of(cls, symbols: IntArray, rows: IntArray, numbers: NDArray[Any]) -> Lists:
         """From entries in ascending order of row, three arrays of one length."""
         order = np.argsort(symbols, kind="stable")
         ordered = symbols[order]
         begins = np.flatnonzero(np.diff(ordered, prepend=-1))
-        return cls(ordered[begins], np.append(begins, len(order)), rows[order], narrow(numbers[order]))
+        return cls(ordered[begins], np.append(begins, len(order)), rows[order], numbers[order])
 
     @classmethod
     def counted(cls, symbols: IntArray, rows: IntArray) -> Lists:
@@ -58,7 +65,12 @@ class Lists:
         """The length of each list."""
         return np.diff(self.begins)
 
-    def read(self, symbols: IntArray) -> tuple[NDArray[np.intp], IntArray, IntArray]:
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return self.symbols.nbytes + self.begins.nbytes + self.rows.nbytes + self.numbers.nbytes
+
+    def read(self, symbols: IntArray) -> tuple[NDArray[np.intp], NDArray[Any], IntArray]:
         """(rows, numbers, sizes) of the lists of these symbols, one after another; of unknown ones, none."""
         last = len(self.symbols) - 1
         if last < 0:
@@ -105,6 +117,12 @@ def merged(parts: Sequence[Lists]) -> Lists:
         places = np.arange(len(part.rows)) + np.repeat(offset[owner] - part.begins[:-1], part.sizes)
         rows[places], numbers[places] = part.rows, part.numbers
     return Lists(symbols, begins, rows, numbers)
+
+
+def union(parts: Sequence[IntArray]) -> IntArray:
+    """The distinct numbers of ascending arrays, ascending. numpy's own takes a hundred times as long."""
+    merged = np.sort(np.concatenate(parts), kind="stable")
+    return merged[np.diff(merged, prepend=_NOWHERE) > 0]
 
 
 def _room(parts: Sequence[Lists], name: str, size: int) -> NDArray[Any]:

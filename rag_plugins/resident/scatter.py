@@ -1,0 +1,149 @@
+"""Loops over postings lists, compiled. Importing this module needs numba.
+
+Each adds in the order and the precision of its numpy twin, so that scores are the same to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numba
+import numpy as np
+
+__all__ = ["add", "listed", "top"]
+
+_Array: TypeAlias = Any
+_njit: Any = numba.njit
+_types: Any = numba.types
+
+
+def _read(dtype: Any) -> Any:
+    """Arrays that are only read may be read-only, as those of a snapshot are."""
+    return _types.Array(dtype, 1, "C", readonly=True)
+
+
+def _compiled(*signatures: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Compiled on import, so that no search waits for it; kept on disk where there is a place for it."""
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        try:
+            return _njit(list(signatures), nogil=True, cache=True)(function)
+        except RuntimeError:  # numba found no folder that it may write to.
+            return _njit(list(signatures), nogil=True)(function)
+
+    return decorate
+
+
+_int32, _int64, _bool = _types.int32, _types.int64, _types.boolean
+_float32, _float64 = _types.float32, _types.float64
+_lists = (_read(_int64), _read(_int64), _read(_int32))
+"""Symbols, begins and rows of `Lists`."""
+
+
+@_compiled(_int64(*_lists, _read(_float32), _read(_int64), _read(_float32), _float32[::1]))
+def add(
+    symbols: _Array,
+    begins: _Array,
+    rows: _Array,
+    weights: _Array,
+    terms: _Array,
+    factors: _Array,
+    scores: _Array,
+) -> int:
+    """Add factor times weight to the scores of the rows of each term; how many have been added."""
+    added = 0
+    for term in range(len(terms)):
+        at = np.searchsorted(symbols, terms[term])
+        if at < len(symbols) and symbols[at] == terms[term]:
+            factor = factors[term]
+            for place in range(begins[at], begins[at + 1]):
+                scores[rows[place]] += factor * weights[place]
+            added += begins[at + 1] - begins[at]
+    return added
+
+
+@_compiled(_int64(*_lists, _read(_int64), _read(_bool), _float32[::1], _int32[::1], _float32[::1], _int64))
+def listed(
+    symbols: _Array,
+    begins: _Array,
+    rows: _Array,
+    terms: _Array,
+    mask: _Array,
+    scores: _Array,
+    found: _Array,
+    found_scores: _Array,
+    count: int,
+) -> int:
+    """Move the rows of these terms that score above 0 behind the `count` found ones; how many there are then.
+
+    Their scores are 0 again, so that none is found twice. Rows beyond the mask are not found.
+    """
+    for term in range(len(terms)):
+        at = np.searchsorted(symbols, terms[term])
+        if at < len(symbols) and symbols[at] == terms[term]:
+            for place in range(begins[at], begins[at + 1]):
+                row = rows[place]
+                score = scores[row]
+                scores[row] = 0.0
+                if score > 0.0 and row < len(mask) and mask[row]:
+                    found[count] = row
+                    found_scores[count] = score
+                    count += 1
+    return count
+
+
+def _top(scores: _Array, mask: _Array, limit: int, found: _Array) -> int:
+    """Put the places of the `limit` best scores above 0 into `found`, ties of the last too; how many.
+
+    `mask`: which may be found. What a place is compared with is the least of the best so far, in a heap.
+    """
+    heap = np.empty(limit, scores.dtype)
+    filled = count = 0
+    least = scores.dtype.type(0.0)
+    for place in range(len(mask)):
+        score = scores[place]
+        if score > 0.0 and score >= least and mask[place]:
+            found[count] = place
+            count += 1
+            if filled < limit:
+                _lift(heap, filled, score)
+                filled += 1
+            elif score > least:
+                _sink(heap, score)
+            if filled == limit:
+                least = heap[0]
+    kept = 0
+    for candidate in range(count):
+        if scores[found[candidate]] >= least:
+            found[kept] = found[candidate]
+            kept += 1
+    return kept
+
+
+@_njit
+def _lift(heap: _Array, place: int, score: float) -> None:
+    """Add a score at the end of a heap whose least is first."""
+    while place > 0 and heap[(place - 1) >> 1] > score:
+        heap[place] = heap[(place - 1) >> 1]
+        place = (place - 1) >> 1
+    heap[place] = score
+
+
+@_njit
+def _sink(heap: _Array, score: float) -> None:
+    """Put a score in the place of the least."""
+    place, child = 0, 1
+    while child < len(heap):
+        if child + 1 < len(heap) and heap[child + 1] < heap[child]:
+            child += 1
+        if heap[child] >= score:
+            break
+        heap[place] = heap[child]
+        place, child = child, 2 * child + 1
+    heap[place] = score
+
+
+top = _compiled(
+    *(_int64(_read(number), _read(_bool), _int64, _int32[::1]) for number in (_float32, _float64))
+)(_top)
