@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag_plugins.filters import And, Comparison, Exists, Filter, Not, Or, to_milvus
-from rag_plugins.resident.values import Cells, Column, Kind, Scalar, Words
+from rag_plugins.resident.strings import Words, packed, unpacked
+from rag_plugins.resident.values import Cells, Column, Kind, Scalar
 from rag_plugins.types import JsonValue
 
 __all__ = ["Columns"]
@@ -120,7 +121,7 @@ class Columns:
     def _equal(self, key: str, values: Sequence[Scalar], rows: int, *, negated: bool = False) -> _Truth:
         return self._known(key, rows, lambda column, cells: column.among(cells, values) != negated)
 
-    def _known(self, key: str, rows: int, holds: Any) -> _Truth:
+    def _known(self, key: str, rows: int, holds: Callable[[Column, Cells], Mask]) -> _Truth:
         """Of a condition that is true or false, and false for rows without the key."""
         column = self._columns.get(key)
         if column is None:
@@ -148,8 +149,8 @@ class Columns:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """For a snapshot; `of` reads it. Call it while nobody appends."""
         columns = list(self._columns.values())
-        keys, key_ends = _packed(self._columns)
-        words, word_ends = _packed(word for column in columns for word in column.words.words)
+        keys, key_ends = packed(self._columns)
+        words, word_ends = packed(word for column in columns for word in column.words.words)
         return {
             "keys": keys,
             "key_ends": key_ends,
@@ -165,8 +166,8 @@ class Columns:
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]]) -> Columns:
         """What `arrays` gave."""
-        keys = _unpacked(arrays["keys"], arrays["key_ends"])
-        words = _unpacked(arrays["words"], arrays["word_ends"])
+        keys = unpacked(arrays["keys"], arrays["key_ends"])
+        words = unpacked(arrays["words"], arrays["word_ends"])
         cells = Cells(arrays["rows"], arrays["kinds"], arrays["values"], frozenset())
         of_words, of_cells = _spans(arrays["word_counts"]), _spans(arrays["cell_counts"])
         return cls._with(
@@ -198,14 +199,3 @@ def _seen(cells: Cells) -> Cells:
 
 def _spans(counts: NDArray[np.int64]) -> list[slice]:
     return [slice(start, end) for start, end in pairwise([0, *np.cumsum(counts).tolist()])]
-
-
-def _packed(strings: Iterable[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """One run of bytes, and where each string ends in it."""
-    data = [string.encode("utf-8", "surrogatepass") for string in strings]
-    return np.frombuffer(b"".join(data), np.uint8), np.cumsum([len(part) for part in data], dtype=np.int64)
-
-
-def _unpacked(data: NDArray[np.uint8], ends: NDArray[np.int64]) -> list[str]:
-    whole = data.tobytes()
-    return [whole[start:end].decode("utf-8", "surrogatepass") for start, end in pairwise([0, *ends.tolist()])]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import operator
 import struct
-import sys
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -16,9 +14,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from rag_plugins.resident.strings import Words
 from rag_plugins.types import JsonValue
 
-__all__ = ["Cells", "Column", "Kind", "Scalar", "Words"]
+__all__ = ["Cells", "Column", "Kind", "Scalar"]
 
 Scalar: TypeAlias = str | int | float | bool
 
@@ -53,8 +52,6 @@ _ORDER: dict[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge,
 }
 _FEW = 16
-_ENTRY = 150
-"""Bytes that a string takes in a list and a dictionary beside its own, about."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,46 +77,6 @@ class Cells:
     def places(self, kind: Kind) -> Any:
         """An index that picks the values of a kind."""
         return slice(None) if len(self.seen) == 1 else np.flatnonzero(self.kinds == kind)
-
-
-class Words:
-    """Distinct strings by code, in order of arrival. One writer, any number of readers."""
-
-    def __init__(self, words: Iterable[str] = ()) -> None:
-        self.words = list(words)
-        self._codes = {word: code for code, word in enumerate(self.words)}
-        self._sorted: tuple[list[str], NDArray[np.int32]] = ([], np.zeros(0, np.int32))
-        self.nbytes = sum(sys.getsizeof(word) + _ENTRY for word in self.words)
-
-    def add(self, word: str) -> int:
-        """Its code, a new one for a new string."""
-        code = self._codes.get(word)
-        if code is None:
-            self.words.append(word)
-            code = self._codes[word] = len(self.words) - 1
-            self.nbytes += sys.getsizeof(word) + _ENTRY
-        return code
-
-    def code(self, word: str) -> int | None:
-        """The code of a string that there is."""
-        return self._codes.get(word)
-
-    def compared(self, symbol: str, word: str) -> NDArray[np.bool_]:
-        """Whether `string symbol word`, by code, in the order of code points."""
-        ordered, ranks = self._ranked()
-        bound = (bisect_left if symbol in ("<", ">=") else bisect_right)(ordered, word)
-        below = ranks < bound
-        return below if symbol in ("<", "<=") else ~below
-
-    def _ranked(self) -> tuple[list[str], NDArray[np.int32]]:
-        ordered, ranks = self._sorted
-        count = len(self.words)
-        if len(ordered) < count:
-            order = sorted(range(count), key=self.words.__getitem__)
-            ordered, ranks = [self.words[code] for code in order], np.empty(count, np.int32)
-            ranks[order] = np.arange(count, dtype=np.int32)
-            self._sorted = (ordered, ranks)
-        return ordered, ranks
 
 
 class Column:
@@ -184,7 +141,8 @@ class Column:
             code = self.words.code(value)
             return [] if code is None else [(Kind.STRING, code)]
         kinds = (Kind.INT, Kind.UINT, Kind.FLOAT)
-        return [(kind, floor) for kind in kinds if (floor := _floor(kind, value)) == value]
+        floors = [(kind, _floor(kind, value)) for kind in kinds]
+        return [(kind, floor) for kind, floor in floors if floor is not None and floor == value]
 
     def ordered(
         self, cells: Cells, symbol: str, bound: Scalar
@@ -197,7 +155,7 @@ class Column:
         known = np.zeros(len(cells), np.bool_)
         for kind in cells.seen.intersection((Kind.STRING,) if isinstance(bound, str) else _NUMBERS):
             places = cells.places(kind)
-            values = cells.values[places].view(_DTYPES[kind])
+            values: NDArray[Any] = cells.values[places].view(_DTYPES[kind])
             known[places] = True
             if isinstance(bound, str):
                 found[places] = self.words.compared(symbol, bound)[values]
