@@ -10,15 +10,19 @@ from typing import Any
 
 from rag_plugins.errors import BadPassage, StoreError
 from rag_plugins.store.codec import TEXTS, encode, storable
-from rag_plugins.store.schema import MAX_TEXT, Row, VectorField, checked_id, row_vector, stored_metadata
+from rag_plugins.store.schema import MAX_TEXT, Row, VectorField, checked_id, row_vector
 from rag_plugins.types import JsonValue, Passage
 
-__all__ = ["Entry", "batches", "scalars_of", "spilled_keys", "with_spilled"]
+__all__ = ["Entry", "batches", "scalars_of", "spilled_keys", "stored_metadata", "with_spilled"]
 
 _BATCH_BYTES = 8_000_000
 """A server takes 64 MB in one message."""
 
 _BATCH_ROWS = 512
+
+
+MAX_METADATA = 65_536
+"""Bytes of JSON in the metadata field: Milvus' limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,3 +116,40 @@ def _name(field: str, value: str) -> str:
             f"{field} {text[:80]!r}… takes {len(text.encode())} bytes, at most {MAX_TEXT} are possible"
         )
     return text
+
+
+def stored_metadata(passage: Passage) -> dict[str, JsonValue]:
+    """The metadata as a JSON field holds it. Raises `BadPassage` for what JSON or the field cannot hold."""
+    try:
+        plain = _plain(passage.metadata)
+        data = json.dumps(plain, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BadPassage(f"metadata of passage {passage.id} of {passage.doc_id!r}: {error}") from None
+    if len(data) > MAX_METADATA:
+        raise BadPassage(
+            f"metadata of passage {passage.id} of {passage.doc_id!r} takes {len(data)} bytes of JSON, "
+            f"at most {MAX_METADATA} are possible: keep long texts in llm_text"
+        )
+    return plain
+
+
+def _plain(value: object) -> Any:
+    match value:
+        case str():
+            return storable(value)
+        case bool() | None | float():
+            return value
+        case int() if -(2**63) <= value < 2**64:
+            return value
+        case Mapping():
+            return {storable(_key(key)): _plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case _:
+            raise TypeError(f"got {type(value).__name__} {value!r:.60}, expected JSON (integers in 64 bits)")
+
+
+def _key(key: object) -> str:
+    if not isinstance(key, str):
+        raise TypeError(f"got the key {key!r:.60}, expected a string")
+    return key

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from rag_plugins.errors import CollectionMismatch, StoreError
 from rag_plugins.store.engine import Engine
-from rag_plugins.store.schema import LAYOUT, VectorField, index_params, table
+from rag_plugins.store.indexes import index_params
+from rag_plugins.store.schema import LAYOUT, VectorField, table
 from rag_plugins.store.state import State
 from rag_plugins.types import JsonValue
 

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
-
-import numpy as np
+from typing import Self, TypeVar
 
 from rag_plugins.config import StoreConfig
 from rag_plugins.errors import BadInput, BadPassage
-from rag_plugins.filters import Filter, literal, to_milvus
+from rag_plugins.filters import Filter, literal
 from rag_plugins.funnel import Prefixes
 from rag_plugins.store import schema
 from rag_plugins.store.assets import AssetStore, asset_store
-from rag_plugins.store.codec import TEXTS, decode
 from rag_plugins.store.engine import Engine
-from rag_plugins.store.entry import Entry, batches, scalars_of, spilled_keys, with_spilled
+from rag_plugins.store.entry import Entry, batches, scalars_of, spilled_keys
 from rag_plugins.store.header import Header, claim
+from rag_plugins.store.prefix_fields import PrefixFields
+from rag_plugins.store.prefix_records import Known, PrefixRecords
+from rag_plugins.store.rows import VIEWS, Rows
 from rag_plugins.store.schema import MAX_HITS, Row, VectorField
 from rag_plugins.store.state import State
 from rag_plugins.store.terms import TermTable
 from rag_plugins.store.tokens import token_store
-from rag_plugins.text import digest
 from rag_plugins.types import JsonValue, Passage, View
 from rag_plugins.vectors import FloatArray, Matrix, SparseVector
 
@@ -30,12 +29,6 @@ __all__ = ["MilvusStore"]
 
 T = TypeVar("T")
 _BATCH = 512
-
-_PASSAGE = ("id", "tenant", "doc_id", "caller_id", "metadata", *TEXTS, "spilled")
-"""What is read of a row to make a passage."""
-
-_VIEWS = tuple(name for name in _PASSAGE if name != "provenance")
-"""The same without words and boxes, which take longer to build than the rest takes to read."""
 
 _DEFAULTS = StoreConfig()
 
@@ -51,7 +44,9 @@ class MilvusStore:
         self._name = header.collection
         self._fields = {field.name: field for field in header.fields}
         self._tenant = schema.scope_of(tenant)
-        self._prefixes: dict[str, Prefixes | None] = {}
+        self._rows = Rows(engine, self._name, self._tenant, state)
+        records = PrefixRecords(state, self._tenant, self.shared("prefixes", Known))
+        self._prefix_fields = PrefixFields(self._rows, header.fields, records, alone=self.is_file)
         self._tokens = token_store(engine, self._name, self._tenant) if header.keep_tokens else None
 
     @classmethod
@@ -108,7 +103,8 @@ class MilvusStore:
         Raises `BadPassage` before anything is written. Of one id given twice the last row counts.
         """
         unique = {row.passage.id: row for row in rows}
-        entries = [Entry.of(row, list(self._fields.values()), self._tenant) for row in unique.values()]
+        given = [field for field in self._fields.values() if not field.prefix_of]
+        entries = [Entry.of(row, given, self._tenant) for row in unique.values()]
         with self._engine.lock:
             old = self._spilled(list(unique))
             for batch in batches(entries):
@@ -116,23 +112,19 @@ class MilvusStore:
 
     def prefixes(self, field: str) -> Prefixes | None:
         """How a dense field is searched; None: exactly."""
-        return self._prefixes.get(field)
+        return self._prefix_fields.active(field)
 
     def set_prefixes(self, field: str, prefixes: Prefixes | None) -> None:
         """Search a dense field so from now on, for all who open the tenant's collection."""
-        self._prefixes[field] = prefixes
-        self.state.put({self._prefixes_key(field): None if prefixes is None else prefixes.to_json()})
+        self._prefix_fields.set(field, prefixes)
 
     def prefix_widths(self, field: str) -> tuple[int, ...] | None:
         """The widths that stages below the last may have; None for any."""
-        widths = (other.dim or 0 for other in self._fields.values() if other.prefix_of == field)
-        return None if self.is_file else tuple(sorted(widths))
+        return None if self.is_file else tuple(self._prefix_fields.of(field))
 
     def matrix(self, field: str, ids: Sequence[str]) -> Matrix:
         """The stored vectors of a dense field, (n, dim), in the order of `ids`, without missing ones."""
-        rows = {row["id"]: row[field] for row in self._rows(ids, ("id", "tenant", field))}
-        found = [rows[id] for id in ids if id in rows]
-        return np.array(found, np.float32).reshape(len(found), self._fields[field].dim or 0)
+        return self._rows.matrix(field, self._fields[field].dim or 0, ids)
 
     def search(
         self,
@@ -154,24 +146,24 @@ class MilvusStore:
         query = schema.query_vector(self._fields[field], vector)
         if query is None:
             return []
-        hits = self._engine.search(self._name, field, query, limit, self._scoped(filter))
+        hits = self._engine.search(self._name, field, query, limit, self._rows.scope(filter))
         # After a crash Lite may give a row twice for a while; the better score comes first.
         unique = {id: score for id, score in reversed(hits)}
         return sorted(unique.items(), key=lambda hit: (-hit[1], hit[0]))
 
     def fetch(self, ids: Sequence[str]) -> dict[str, Passage]:
         """Passages by id, in the order of `ids`; missing ones are left out."""
-        return self._passages(self._rows(ids, _PASSAGE), ids)
+        return self._rows.passages(ids)
 
     def views(self, ids: Sequence[str]) -> dict[str, tuple[View, ...]]:
         """What retrieval reads of passages, by id. Far faster than `fetch`, which builds every word."""
-        return {id: passage.views for id, passage in self._passages(self._rows(ids, _VIEWS), ids).items()}
+        return {id: passage.views for id, passage in self._rows.passages(ids, VIEWS).items()}
 
     def vectors(self, field: str, ids: Sequence[str]) -> dict[str, SparseVector]:
         """The stored vectors of a sparse field by id; missing ones are left out. Raises `BadInput`."""
         if field not in self._fields or self._fields[field].kind != "sparse":
             raise BadInput(f"field {field!r}: expected a sparse one of {', '.join(self._fields)}")
-        rows = self._rows(ids, ("id", "tenant", field))
+        rows = self._rows.get(ids, ("id", "tenant", field))
         return {row["id"]: schema.sparse_vector(row[field]) for row in rows}
 
     def fetch_tokens(self, ids: Sequence[str]) -> dict[str, bytes]:
@@ -181,7 +173,7 @@ class MilvusStore:
     def delete(self, ids: Sequence[str]) -> int:
         """Delete passages; how many there were."""
         with self._engine.lock:
-            rows = self._rows(ids, ("id", "tenant", "spilled"))
+            rows = self._rows.get(ids, ("id", "tenant", "spilled"))
             found = [row["id"] for row in rows]
             if found:
                 self._engine.delete(self._name, found)
@@ -194,11 +186,11 @@ class MilvusStore:
 
     def ids(self, filter: Filter | None = None) -> list[str]:
         """Ids of the tenant's passages, ascending."""
-        return list(dict.fromkeys(self._engine.ids(self._name, self._scoped(filter))))
+        return list(dict.fromkeys(self._engine.ids(self._name, self._rows.scope(filter))))
 
     def count(self) -> int:
         """How many passages the tenant has."""
-        mine = self._scoped(None)
+        mine = self._rows.scope(None)
         # Lite counts all rows at once, but builds every row to count some of them.
         foreign = self._engine.query(self._name, f"tenant != {literal(self._tenant)}", ["id"], limit=1)
         return self._engine.count(self._name, mine if foreign else "")
@@ -221,7 +213,7 @@ class MilvusStore:
         for start in range(0, len(ids), _BATCH):
             with self._engine.lock:
                 batch = ids[start : start + _BATCH]
-                passages = list(self._passages(self._rows(batch, _VIEWS), batch).values())
+                passages = list(self._rows.passages(batch, VIEWS).values())
                 rows = [
                     {"id": passage.id, field: schema.row_vector(vector_field, Row(passage, {field: vector}))}
                     for passage, vector in zip(passages, make(passages), strict=True)
@@ -244,25 +236,6 @@ class MilvusStore:
     def __repr__(self) -> str:
         return f"MilvusStore({str(self._engine.address)!r}, collection={self._name!r})"
 
-    def _prefixes_key(self, field: str) -> str:
-        return f"funnel/{field}/{digest(self._tenant)}"
-
-    def _scoped(self, filter: Filter | None) -> str:
-        """The tenant outermost, whatever the filter says."""
-        mine = f"(tenant == {literal(self._tenant)})"
-        return mine if filter is None else f"({mine} and {to_milvus(filter)})"
-
-    def _rows(self, ids: Sequence[str], fields: Sequence[str]) -> list[dict[str, Any]]:
-        """The tenant's rows by id. Compared here: in the expression it would cost Lite the fast path."""
-        rows = self._engine.get(self._name, list(dict.fromkeys(ids)), fields)
-        return [row for row in rows if row["tenant"] == self._tenant]
-
-    def _passages(self, rows: Sequence[dict[str, Any]], order: Sequence[str]) -> dict[str, Passage]:
-        keys = [key for row in rows for key in spilled_keys(row["spilled"]).values()]
-        texts = self.state.get_all(keys) if keys else {}
-        whole = {row["id"]: with_spilled(row, texts) for row in rows}
-        return {id: decode(whole[id]) for id in order if id in whole}
-
     def _spilled(self, ids: Sequence[str]) -> dict[str, str]:
         """What stored rows of these ids keep elsewhere. Raises `BadPassage` for an id of another tenant."""
         rows = self._engine.get(self._name, ids, ("id", "tenant", "spilled"))
@@ -281,8 +254,12 @@ class MilvusStore:
         if self._tokens:
             # No tokens are better than those of another text, if a crash comes between.
             self._tokens.delete([entry.id for entry in entries if entry.id in old])
-        self._engine.upsert(self._name, [entry.fields for entry in entries])
+        made = self._prefix_fields.made()
+        rows = [entry.fields for entry in entries]
+        prefixes = self._prefix_fields.vectors(made, rows)
+        self._engine.upsert(self._name, [row | more for row, more in zip(rows, prefixes, strict=True)])
         self._engine.flush(self._name)
+        self._prefix_fields.mend([entry.id for entry in entries], made)
         if self._tokens:
             self._tokens.put({entry.id: entry.tokens for entry in entries if entry.tokens is not None})
         if stale:

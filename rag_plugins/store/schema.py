@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -12,12 +11,10 @@ from typing import Any, Literal
 
 import numpy as np
 from pymilvus import CollectionSchema, DataType, MilvusClient
-from pymilvus.milvus_client.index import IndexParams
 
 from rag_plugins.errors import BadInput, BadPassage, ConfigError
-from rag_plugins.store.codec import storable
-from rag_plugins.types import JsonValue, Passage
-from rag_plugins.vectors import FloatArray, SparseVector, truncate
+from rag_plugins.types import Passage
+from rag_plugins.vectors import FloatArray, SparseVector
 
 __all__ = [
     "LAYOUT",
@@ -26,13 +23,14 @@ __all__ = [
     "Row",
     "VectorField",
     "bare_table",
+    "checked_id",
     "checked_name",
-    "index_params",
+    "dense_vector",
+    "engine_vector",
     "query_vector",
     "row_vector",
     "scope_of",
     "sparse_vector",
-    "stored_metadata",
     "table",
     "text_table",
 ]
@@ -42,9 +40,6 @@ LAYOUT = 1
 
 MAX_TEXT = 65_535
 """Bytes of UTF-8 in a text field: Milvus' limit. Lite counts characters, so nothing but we would notice."""
-
-MAX_METADATA = 65_536
-"""Bytes of JSON in the metadata field: Milvus' limit."""
 
 MAX_HITS = 16_384
 """The most hits a search may ask for: a server's limit, silently ignored by Lite."""
@@ -68,7 +63,7 @@ class VectorField:
     """One vector per row, named as its leg; `dim` for dense ones alone.
 
     `resident`: searches of a file are answered from memory. `prefix_of` names the dense field that this
-    one has prefixes of, which the store makes itself.
+    one has prefixes of, which the store makes itself. `precision`: of dense numbers in the engine.
     """
 
     name: str
@@ -76,6 +71,7 @@ class VectorField:
     dim: int | None = None
     resident: bool = True
     prefix_of: str | None = None
+    precision: Literal["float32", "float16"] = "float32"
 
     def __post_init__(self) -> None:
         checked_name(self.name)
@@ -107,7 +103,8 @@ def table(fields: Sequence[VectorField]) -> CollectionSchema:
         schema.add_field(name, DataType.VARCHAR, max_length=MAX_TEXT)
     for vector in fields:
         if vector.kind == "dense":
-            schema.add_field(vector.name, DataType.FLOAT_VECTOR, dim=vector.dim)
+            kind = DataType.FLOAT16_VECTOR if vector.precision == "float16" else DataType.FLOAT_VECTOR
+            schema.add_field(vector.name, kind, dim=vector.dim)
         else:
             schema.add_field(vector.name, DataType.SPARSE_FLOAT_VECTOR)
     return schema
@@ -129,19 +126,6 @@ def bare_table() -> CollectionSchema:
     schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
     schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=64)
     return schema
-
-
-def index_params(schema: CollectionSchema, lookups: Sequence[str]) -> IndexParams:
-    """A server's indexes: its own choice for dense vectors, and for equality on `lookups`."""
-    params = MilvusClient.prepare_index_params()
-    for field in schema.fields:
-        if field.dtype == DataType.FLOAT_VECTOR:
-            params.add_index(field.name, index_type="AUTOINDEX", metric_type="IP")
-        elif field.dtype == DataType.SPARSE_FLOAT_VECTOR:
-            params.add_index(field.name, index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
-    for name in lookups:
-        params.add_index(name, index_type="INVERTED")
-    return params
 
 
 def checked_name(name: str) -> str:
@@ -172,10 +156,10 @@ def scope_of(tenant: str) -> str:
 def row_vector(field: VectorField, row: Row) -> Any:
     """The row's vector as the engine takes it. Raises `BadPassage`."""
     try:
-        if field.prefix_of:
-            return truncate(np.asarray(row.vectors[field.prefix_of], np.float32), field.dim or 0).tolist()
         vector = row.vectors[field.name]
-        return _sparse(field, vector) or {_NO_TERMS: 1.0} if field.kind == "sparse" else _dense(field, vector)
+        if field.kind == "sparse":
+            return _sparse(field, vector) or {_NO_TERMS: 1.0}
+        return engine_vector(field, _dense(field, vector))
     except (BadInput, KeyError) as error:
         reason = f"no vector for {field.name}" if isinstance(error, KeyError) else str(error)
         raise BadPassage(f"passage {row.passage.id} of {row.passage.doc_id!r}: {reason}") from None
@@ -184,13 +168,27 @@ def row_vector(field: VectorField, row: Row) -> Any:
 def query_vector(field: VectorField, vector: FloatArray | SparseVector) -> Any:
     """The query's vector as the engine takes it, None for a sparse one without terms. Raises `BadInput`."""
     if field.kind == "dense":
-        return _dense(field, vector)
+        return engine_vector(field, _dense(field, vector))
     weights = _sparse(field, vector)
     weights.pop(_NO_TERMS, None)
     return weights or None
 
 
-def _dense(field: VectorField, vector: FloatArray | SparseVector) -> list[float]:
+def engine_vector(field: VectorField, numbers: FloatArray) -> Any:
+    """Dense numbers as the engine takes them for a field."""
+    return numbers.astype(np.float16) if field.precision == "float16" else numbers.tolist()
+
+
+def dense_vector(stored: Any) -> FloatArray:
+    """A row's dense vector, as the engine gives it back: numbers, or the bytes of float16."""
+    if isinstance(stored, list) and stored and isinstance(stored[0], bytes):
+        stored = stored[0]
+    if isinstance(stored, bytes):
+        return np.frombuffer(stored, np.float16).astype(np.float32)
+    return np.asarray(stored, np.float32)
+
+
+def _dense(field: VectorField, vector: FloatArray | SparseVector) -> FloatArray:
     if isinstance(vector, SparseVector):
         raise BadInput(f"{field.name}: got a sparse vector, expected a dense one of {field.dim} numbers")
     numbers = np.asarray(vector, np.float32)
@@ -199,7 +197,7 @@ def _dense(field: VectorField, vector: FloatArray | SparseVector) -> list[float]
     length = float(np.linalg.norm(numbers))
     if not abs(length - 1.0) <= _UNIT:  # Written so that NaN fails.
         raise BadInput(f"{field.name}: the vector has length {length:.4g}, expected 1: see vectors.normalise")
-    return numbers.tolist()
+    return numbers
 
 
 def _sparse(field: VectorField, vector: FloatArray | SparseVector) -> dict[int, float]:
@@ -219,40 +217,3 @@ def _sparse(field: VectorField, vector: FloatArray | SparseVector) -> dict[int, 
 def sparse_vector(stored: Mapping[int, float]) -> SparseVector:
     """A row's sparse vector, as the engine gives it back."""
     return SparseVector.of({int(index): value for index, value in stored.items() if index != _NO_TERMS})
-
-
-def stored_metadata(passage: Passage) -> dict[str, JsonValue]:
-    """The metadata as a JSON field holds it. Raises `BadPassage` for what JSON or the field cannot hold."""
-    try:
-        plain = _plain(passage.metadata)
-        data = json.dumps(plain, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
-    except (TypeError, ValueError, RecursionError) as error:
-        raise BadPassage(f"metadata of passage {passage.id} of {passage.doc_id!r}: {error}") from None
-    if len(data) > MAX_METADATA:
-        raise BadPassage(
-            f"metadata of passage {passage.id} of {passage.doc_id!r} takes {len(data)} bytes of JSON, "
-            f"at most {MAX_METADATA} are possible: keep long texts in llm_text"
-        )
-    return plain
-
-
-def _plain(value: object) -> Any:
-    match value:
-        case str():
-            return storable(value)
-        case bool() | None | float():
-            return value
-        case int() if -(2**63) <= value < 2**64:
-            return value
-        case Mapping():
-            return {storable(_key(key)): _plain(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_plain(item) for item in value]
-        case _:
-            raise TypeError(f"got {type(value).__name__} {value!r:.60}, expected JSON (integers in 64 bits)")
-
-
-def _key(key: object) -> str:
-    if not isinstance(key, str):
-        raise TypeError(f"got the key {key!r:.60}, expected a string")
-    return key

@@ -15,7 +15,8 @@ from rag_plugins.errors import BadInput, StoreError
 from rag_plugins.filters import literal
 from rag_plugins.store.codec import cut, storable
 from rag_plugins.store.engine import Engine, Entity
-from rag_plugins.store.schema import MAX_TEXT, index_params, text_table
+from rag_plugins.store.indexes import index_params
+from rag_plugins.store.schema import MAX_TEXT, text_table
 from rag_plugins.types import JsonValue
 
 __all__ = ["State"]

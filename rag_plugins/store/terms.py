@@ -22,7 +22,8 @@ from rapidfuzz.distance import OSA
 from rag_plugins.filters import literal
 from rag_plugins.store.codec import storable
 from rag_plugins.store.engine import Engine, Entity
-from rag_plugins.store.schema import MAX_HITS, MAX_TEXT, bare_table, index_params
+from rag_plugins.store.indexes import index_params
+from rag_plugins.store.schema import MAX_HITS, MAX_TEXT, bare_table
 
 __all__ = ["TermTable"]
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from rag_plugins.errors import StoreError
 from rag_plugins.store.codec import decode, encode, storable
-from rag_plugins.store.schema import scope_of, stored_metadata
+from rag_plugins.store.entry import stored_metadata
+from rag_plugins.store.schema import scope_of
 from rag_plugins.types import Box, EmbedImage, EmbedText, Passage, Provenance, Word
 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))

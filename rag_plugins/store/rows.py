@@ -1,0 +1,63 @@
+"""A tenant's rows by id: nobody reads another's, whatever ids are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rag_plugins.filters import Filter, literal, to_milvus
+from rag_plugins.store.codec import TEXTS, decode
+from rag_plugins.store.engine import Engine, Entity
+from rag_plugins.store.entry import spilled_keys, with_spilled
+from rag_plugins.store.schema import dense_vector
+from rag_plugins.store.state import State
+from rag_plugins.types import Passage
+from rag_plugins.vectors import FloatArray, Matrix
+
+__all__ = ["PASSAGE", "VIEWS", "Rows"]
+
+PASSAGE = ("id", "tenant", "doc_id", "caller_id", "metadata", *TEXTS, "spilled")
+"""What is read of a row to make a passage."""
+
+VIEWS = tuple(name for name in PASSAGE if name != "provenance")
+"""The same without words and boxes, which take longer to build than the rest takes to read."""
+
+
+class Rows:
+    """Reads the rows of one tenant of a collection."""
+
+    def __init__(self, engine: Engine, collection: str, tenant: str, state: State) -> None:
+        """`tenant` as it is stored; `state` has the texts too long for a row."""
+        self.engine = engine
+        self.collection = collection
+        self.tenant = tenant
+        self._state = state
+
+    def scope(self, filter: Filter | None = None) -> str:
+        """The tenant outermost, whatever the filter says."""
+        mine = f"(tenant == {literal(self.tenant)})"
+        return mine if filter is None else f"({mine} and {to_milvus(filter)})"
+
+    def get(self, ids: Sequence[str], fields: Sequence[str]) -> list[Entity]:
+        """Rows by id. The tenant is compared here: in the expression it would cost Lite the fast path."""
+        rows = self.engine.get(self.collection, list(dict.fromkeys(ids)), fields)
+        return [row for row in rows if row["tenant"] == self.tenant]
+
+    def passages(self, ids: Sequence[str], fields: Sequence[str] = PASSAGE) -> dict[str, Passage]:
+        """Passages by id, in the order of `ids`; missing ones are left out."""
+        rows = self.get(ids, fields)
+        keys = [key for row in rows for key in spilled_keys(row["spilled"]).values()]
+        texts = self._state.get_all(keys) if keys else {}
+        whole = {row["id"]: with_spilled(row, texts) for row in rows}
+        return {id: decode(whole[id]) for id in ids if id in whole}
+
+    def dense(self, field: str, ids: Sequence[str]) -> dict[str, FloatArray]:
+        """The stored vectors of a dense field by id."""
+        return {row["id"]: dense_vector(row[field]) for row in self.get(ids, ("id", "tenant", field))}
+
+    def matrix(self, field: str, dim: int, ids: Sequence[str]) -> Matrix:
+        """The same, (n, dim), in the order of `ids`, without missing ones."""
+        vectors = self.dense(field, ids)
+        found = [vectors[id] for id in ids if id in vectors]
+        return np.array(found, np.float32).reshape(len(found), dim)
