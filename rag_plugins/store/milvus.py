@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -12,8 +13,9 @@ from rag_plugins.filters import Filter, literal
 from rag_plugins.funnel import Prefixes
 from rag_plugins.store import schema
 from rag_plugins.store.assets import AssetStore, asset_store
-from rag_plugins.store.engine import Engine
+from rag_plugins.store.engine import Engine, Entity
 from rag_plugins.store.entry import Entry, batches, scalars_of, spilled_keys
+from rag_plugins.store.generation import Generation
 from rag_plugins.store.header import Header, claim
 from rag_plugins.store.prefix_fields import PrefixFields
 from rag_plugins.store.prefix_records import Known, PrefixRecords
@@ -36,7 +38,15 @@ _DEFAULTS = StoreConfig()
 class MilvusStore:
     """One tenant's view of a collection. Safe to share between threads."""
 
-    def __init__(self, engine: Engine, header: Header, tenant: str, state: State, assets: AssetStore) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        header: Header,
+        tenant: str,
+        state: State,
+        assets: AssetStore,
+        config: StoreConfig = _DEFAULTS,
+    ) -> None:
         """Take what `open` has made."""
         self.state = state
         self.assets = assets
@@ -48,6 +58,9 @@ class MilvusStore:
         records = PrefixRecords(state, self._tenant, self.shared("prefixes", Known))
         self._prefix_fields = PrefixFields(self._rows, header.fields, records, alone=self.is_file)
         self._tokens = token_store(engine, self._name, self._tenant) if header.keep_tokens else None
+        self._config = config
+        self._generation = self.shared("generation", Generation)
+        self._written: str | None = None
 
     @classmethod
     def open(
@@ -72,7 +85,8 @@ class MilvusStore:
             wanted = Header(schema.checked_name(collection), tuple(stored), dict(fingerprint), keep_tokens)
             state = State(engine, f"{collection}_state")
             header = claim(engine, state, wanted)
-            return cls(engine, header, tenant, state, asset_store(config.assets, engine.address.path))
+            assets = asset_store(config.assets, engine.address.path)
+            return cls(engine, header, tenant, state, assets, config)
         except BaseException:
             engine.close()
             raise
@@ -108,7 +122,8 @@ class MilvusStore:
         with self._engine.lock:
             old = self._spilled(list(unique))
             for batch in batches(entries):
-                self._write(batch, old)
+                with self._changing([entry.id for entry in batch]):
+                    self._write(batch, old)
 
     def prefixes(self, field: str) -> Prefixes | None:
         """How a dense field is searched; None: exactly."""
@@ -174,15 +189,10 @@ class MilvusStore:
         """Delete passages; how many there were."""
         with self._engine.lock:
             rows = self._rows.get(ids, ("id", "tenant", "spilled"))
-            found = [row["id"] for row in rows]
-            if found:
-                self._engine.delete(self._name, found)
-                # Without it, what was deleted shows again for a moment while a later write is flushed.
-                self._engine.flush(self._name)
-                self.state.delete([key for row in rows for key in spilled_keys(row["spilled"]).values()])
-            if found and self._tokens:
-                self._tokens.delete(found)
-            return len(found)
+            if rows:
+                with self._changing([row["id"] for row in rows]):
+                    self._erase(rows)
+            return len(rows)
 
     def ids(self, filter: Filter | None = None) -> list[str]:
         """Ids of the tenant's passages, ascending."""
@@ -218,8 +228,8 @@ class MilvusStore:
                     {"id": passage.id, field: schema.row_vector(vector_field, Row(passage, {field: vector}))}
                     for passage, vector in zip(passages, make(passages), strict=True)
                 ]
-                self._engine.upsert(self._name, rows, partial=True)
-                self._engine.flush(self._name)
+                with self._changing([row["id"] for row in rows]):
+                    self._amend(field, rows)
 
     def close(self) -> None:
         """Free the file for other processes, once no other store of this process uses it. Idempotent."""
@@ -264,3 +274,25 @@ class MilvusStore:
             self._tokens.put({entry.id: entry.tokens for entry in entries if entry.tokens is not None})
         if stale:
             self.state.delete(sorted(stale))
+
+    def _erase(self, rows: Sequence[Entity]) -> None:
+        """Delete stored rows, given with id and spilled."""
+        ids = [row["id"] for row in rows]
+        self._engine.delete(self._name, ids)
+        # Without it, what was deleted shows again for a moment while a later write is flushed.
+        self._engine.flush(self._name)
+        self.state.delete([key for row in rows for key in spilled_keys(row["spilled"]).values()])
+        if self._tokens:
+            self._tokens.delete(ids)
+
+    def _amend(self, field: str, rows: Sequence[Entity]) -> None:
+        """Give stored rows another vector in one field."""
+        self._engine.upsert(self._name, rows, partial=True)
+        self._engine.flush(self._name)
+
+    @contextmanager
+    def _changing(self, ids: Sequence[str]) -> Generator[None]:
+        """Around every change of rows, under the lock: a copy of them that another store keeps is old now."""
+        if self._written is None or self._written != self._generation.value:
+            self._written = self._generation.renew(self.state, self._tenant)
+        yield
