@@ -75,6 +75,20 @@ def test_lexical():
         assert 0 < figures[f"{kind}_p50_ms"] < 1000 and figures[f"{kind}_found"] == 1.0
 
 
+def test_query():
+    figures = run("query", "--rows", 80, 120, "--questions", 8)
+    for system in ("ours", "langchain", "llama_index"):
+        for rows in (80, 120):
+            assert (
+                figures[f"{system}_hits_{rows}"] > 9 and figures[f"{system}_own_passage_found_{rows}"] == 1.0
+            )
+    assert figures["p50_ms"] == figures["ours_p50_ms_120"] <= figures["p99_ms"]
+    for peer in ("langchain", "llama_index"):
+        ratio = figures[f"{peer}_p50_ms_120"] / figures["p50_ms"]
+        assert figures[f"speedup_vs_{peer}"] == pytest.approx(ratio, rel=0.05, abs=0.01)
+    assert {"open_seconds", "first_query_ms", "model_encode_ms", "model_rerank_ms"} <= set(figures)
+
+
 @given(st.integers())
 def test_a_slip_is_one_edit_in_one_word(seed):
     query = "who painted the ceiling of the chapel"
