@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag_plugins.lexical.plan import Plan
-from rag_plugins.lexical.ranking import Saturation, SymbolPlan, best, scores
-from rag_plugins.lexical.segment import Segment, joined
+from rag_plugins.lexical.ranking import SymbolPlan, best, scores
+from rag_plugins.lexical.segment import Saturation, Segment, joined
 from rag_plugins.resident.lists import IntArray, union
 
 __all__ = ["Analysed", "Postings"]
@@ -100,7 +100,7 @@ class Postings:
         found: list[tuple[str, float]] = []
         for segment in state.segments:
             mask = segment.alive if allowed is None else segment.mask(allowed)
-            found += best(segment.ids, np.where(mask, scores(segment, looked_up, saturation), 0.0), limit)
+            found += best(segment.ids, scores(segment, looked_up, saturation), limit, mask)
         return sorted(found, key=lambda hit: (-hit[1], hit[0]))[:limit]
 
     def _surfaces(self, state: _State, word: str) -> list[int]:

@@ -11,16 +11,14 @@ from numpy.typing import NDArray
 
 from rag_plugins.lexical.phrases import frequencies
 from rag_plugins.lexical.plan import Plan
-from rag_plugins.lexical.segment import Segment
+from rag_plugins.lexical.segment import Saturation, Segment
 from rag_plugins.resident.lists import IntArray
-from rag_plugins.vectors import FloatArray
+from rag_plugins.resident.selection import Mask, loops
+from rag_plugins.resident.selection import best as best_rows
 
-__all__ = ["Saturation", "SymbolPlan", "best", "scores"]
+__all__ = ["SymbolPlan", "best", "scores"]
 
 Floats: TypeAlias = NDArray[np.floating[Any]]
-
-Saturation: TypeAlias = Callable[[FloatArray], FloatArray]
-"""S(d) by |d|."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +51,43 @@ class SymbolPlan:
 
 def scores(segment: Segment, plan: SymbolPlan, saturation: Saturation) -> NDArray[np.float64]:
     """Shape (rows,); removed rows are scored as well."""
-    # Double precision from here on, whatever width counts have: equal passages score the same in any segment.
-    damping = saturation(segment.lengths.astype(np.float32)).astype(np.float64)
+    damping = segment.damping(saturation)
     total = np.zeros(len(segment.ids))
-    for rows, part in _parts(segment, plan, damping):
-        # A row that is given twice is given the same part twice; it is assigned, so counted once.
-        total[rows] += part
+    if loops() is None:
+        for rows, part in _parts(segment, plan, damping):
+            # A row that is given twice is given the same part twice; it is assigned, so counted once.
+            total[rows] += part
+    else:
+        _add(segment, plan, damping, total)
+    for units, slop, weight in plan.phrases:
+        rows, counts = _phrase(segment, units, slop)
+        total[rows] += weight * counts / (counts + damping[rows])
     return total
 
 
-def best(ids: Sequence[str], scores: NDArray[np.float64], limit: int) -> list[tuple[str, float]]:
-    """(id, score) of the best rows above 0, in no order; more than `limit` where the last are equal."""
-    rows = np.flatnonzero(scores > 0.0)
-    if len(rows) > limit:
-        rows = rows[scores[rows] >= np.partition(scores[rows], -limit)[-limit]]
-    return [(ids[row], score) for row, score in zip(rows.tolist(), scores[rows].tolist(), strict=True)]
+def best(ids: Sequence[str], scores: NDArray[np.float64], limit: int, mask: Mask) -> list[tuple[str, float]]:
+    """(id, score) of the best rows above 0 in the mask, in no order; more than `limit` where the last tie."""
+    rows = best_rows(scores, limit, mask)
+    found: list[int] = rows.tolist()
+    return [(ids[row], score) for row, score in zip(found, scores[rows].tolist(), strict=True)]
+
+
+def _add(segment: Segment, plan: SymbolPlan, damping: Floats, total: Floats) -> None:
+    """Words and groups, compiled."""
+    compiled: Any = loops()
+    lists, scratch = segment.surfaces, np.zeros(len(total))
+    if plan.words:
+        begins, ends = lists.spans(np.concatenate([surfaces for surfaces, _ in plan.words]))
+        words = np.cumsum([0, *(len(surfaces) for surfaces, _ in plan.words)])
+        weights = np.array([weight for _, weight in plan.words], np.float64)
+        compiled.add_damped(begins, ends, lists.rows, lists.numbers, words, weights, damping, scratch, total)
+    for surfaces, weights in plan.groups:
+        spans = lists.spans(surfaces)
+        compiled.add_best(*spans, lists.rows, lists.numbers, weights, damping, scratch, total)
 
 
 def _parts(segment: Segment, plan: SymbolPlan, damping: Floats) -> Iterator[tuple[IntArray, Floats]]:
-    """What each word, group and phrase adds to which rows."""
+    """What each word and group adds to which rows, in numpy."""
     sums, maxima = np.zeros(len(segment.ids)), np.zeros(len(segment.ids))
     for surfaces, weight in plan.words:
         rows, counts, _ = segment.surfaces.read(surfaces)
@@ -85,9 +101,6 @@ def _parts(segment: Segment, plan: SymbolPlan, damping: Floats) -> Iterator[tupl
         np.maximum.at(maxima, rows, np.repeat(weights, sizes) * counts / (counts + damping[rows]))
         yield rows, maxima[rows]
         maxima[rows] = 0.0
-    for units, slop, weight in plan.phrases:
-        rows, counts = _phrase(segment, units, slop)
-        yield rows, weight * counts / (counts + damping[rows])
 
 
 def _phrase(segment: Segment, units: Sequence[int], slop: int) -> tuple[IntArray, IntArray]:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rag_plugins.resident.lists import IntArray, Lists, merged, narrow, union
+from rag_plugins.resident.selection import Mask
+from rag_plugins.vectors import FloatArray
 
-__all__ = ["Mask", "Segment", "joined"]
+__all__ = ["Saturation", "Segment", "joined"]
 
-Mask = NDArray[np.bool_]
-"""One value a row."""
+Saturation: TypeAlias = Callable[[FloatArray], FloatArray]
+"""S(d) by |d|, linear in it."""
+
+Damping: TypeAlias = NDArray[np.float64]
+"""S(d) by row."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,12 +38,13 @@ class Segment:
     extents: IntArray
     surfaces: Lists
     units: Lists
+    _damping: dict[tuple[float, ...], Damping] = field(default_factory=dict[tuple[float, ...], Damping])
 
     @classmethod
     def of(cls, ids: Sequence[str], surfaces: Sequence[IntArray], units: Sequence[IntArray]) -> Segment:
         """From the surfaces and the units of each passage as symbols, in reading order."""
         lengths, extents = _lengths(surfaces), _lengths(units)
-        rows = narrow(np.arange(len(ids)))
+        rows = np.arange(len(ids), dtype=np.int32)  # One type, so that one compiled loop reads them.
         positions = np.arange(extents.sum()) - np.repeat(np.cumsum(extents) - extents, extents)
         return cls(
             ids,
@@ -53,6 +60,17 @@ class Segment:
     def symbols(self) -> IntArray:
         """Those that are in some row, removed ones included."""
         return union([self.surfaces.symbols, self.units.symbols])
+
+    def damping(self, saturation: Saturation) -> Damping:
+        """S(d) by row, remembered until it is another."""
+        # Double precision from here on, whatever width counts have: equal passages score the same anywhere.
+        key = tuple(saturation(np.array([0, 1], np.float32)).tolist())
+        known = self._damping.get(key)
+        if known is None:
+            known = saturation(self.lengths.astype(np.float32)).astype(np.float64)
+            self._damping.clear()
+            self._damping[key] = known
+        return known
 
     def mask(self, ids: Collection[str]) -> Mask:
         """The living rows of these passages."""
@@ -91,7 +109,7 @@ def joined(segments: Sequence[Segment]) -> Segment:
 def _moves(masks: Sequence[Mask]) -> list[IntArray]:
     """For each row of each segment its row among the living of all, or -1."""
     alive = np.concatenate(masks)
-    to = narrow(np.where(alive, np.cumsum(alive) - 1, -1))
+    to = np.where(alive, np.cumsum(alive) - 1, -1).astype(np.int32)
     return np.split(to, np.cumsum([len(mask) for mask in masks])[:-1])
 
 

@@ -70,20 +70,23 @@ class Lists:
         """Bytes of all arrays."""
         return self.symbols.nbytes + self.begins.nbytes + self.rows.nbytes + self.numbers.nbytes
 
-    def read(self, symbols: IntArray) -> tuple[NDArray[np.intp], NDArray[Any], IntArray]:
-        """(rows, numbers, sizes) of the lists of these symbols, one after another; of unknown ones, none."""
+    def spans(self, symbols: IntArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where the list of each of these symbols begins and ends; for unknown ones, both the same."""
         last = len(self.symbols) - 1
         if last < 0:
-            return np.empty(0, np.intp), self.numbers, np.zeros(len(symbols), np.intp)
+            return np.zeros(len(symbols), np.int64), np.zeros(len(symbols), np.int64)
         at = np.minimum(np.searchsorted(self.symbols, symbols), last)
-        begins = self.begins[at]
-        sizes = np.where(self.symbols[at] == symbols, self.begins[at + 1] - begins, 0)
-        spans = [slice(begin, begin + size) for begin, size in zip(begins, sizes, strict=True)]
+        return self.begins[at], self.begins[at + (self.symbols[at] == symbols)]
+
+    def read(self, symbols: IntArray) -> tuple[NDArray[np.intp], NDArray[Any], IntArray]:
+        """(rows, numbers, sizes) of the lists of these symbols, one after another; of unknown ones, none."""
+        begins, ends = self.spans(symbols)
+        spans = [slice(begin, end) for begin, end in zip(begins, ends, strict=True)]
         rows, numbers = (
             np.concatenate([whole[:0], *(whole[span] for span in spans)])
             for whole in (self.rows, self.numbers)
         )
-        return rows.astype(np.intp), numbers, sizes  # numpy indexes by any other type much slower.
+        return rows.astype(np.intp), numbers, ends - begins  # numpy indexes by any other type much slower.
 
     def within(self, rows: NDArray[np.bool_]) -> tuple[IntArray, IntArray]:
         """(symbols, in how many of these rows each is), for those that are in some; `rows` is a mask."""

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numba
 import numpy as np
 
-__all__ = ["add", "listed", "top"]
+__all__ = ["add", "add_best", "add_damped", "listed", "top"]
 
 _Array: TypeAlias = Any
 _njit: Any = numba.njit
@@ -35,7 +35,7 @@ def _compiled(*signatures: Any) -> Callable[[Callable[..., Any]], Any]:
     return decorate
 
 
-_int32, _int64, _bool = _types.int32, _types.int64, _types.boolean
+_int16, _int32, _int64, _bool = _types.int16, _types.int32, _types.int64, _types.boolean
 _float32, _float64 = _types.float32, _types.float64
 _lists = (_read(_int64), _read(_int64), _read(_int32))
 """Symbols, begins and rows of `Lists`."""
@@ -91,6 +91,84 @@ def listed(
                     found_scores[count] = score
                     count += 1
     return count
+
+
+_spans = (_read(_int64), _read(_int64), _read(_int32))
+"""Where lists begin and end, and the rows of all."""
+
+_counts = (_types.int8, _int16, _int32)
+
+
+@_compiled(
+    *(
+        _types.void(
+            *_spans, _read(count), _read(_int64), _read(_float64), _read(_float64), *[_float64[::1]] * 2
+        )
+        for count in _counts
+    )
+)
+def add_damped(
+    begins: _Array,
+    ends: _Array,
+    rows: _Array,
+    counts: _Array,
+    words: _Array,
+    weights: _Array,
+    damping: _Array,
+    scratch: _Array,
+    totals: _Array,
+) -> None:
+    """Add weight * tf / (tf + damping) for each word, its tf the sum of the counts in its lists.
+
+    The lists of word i are those from `words[i]` to `words[i + 1]`. `scratch`: zeros, and left as such.
+    """
+    for word in range(len(weights)):
+        weight = weights[word]
+        first, last = words[word], words[word + 1]
+        if last - first == 1:
+            for place in range(begins[first], ends[first]):
+                count, row = counts[place], rows[place]
+                totals[row] += weight * count / (count + damping[row])
+            continue
+        for each in range(first, last):
+            for place in range(begins[each], ends[each]):
+                scratch[rows[place]] += counts[place]
+        for each in range(first, last):
+            for place in range(begins[each], ends[each]):
+                row = rows[place]
+                count = scratch[row]
+                if count > 0.0:
+                    totals[row] += weight * count / (count + damping[row])
+                    scratch[row] = 0.0
+
+
+@_compiled(
+    *(
+        _types.void(*_spans, _read(count), _read(_float64), _read(_float64), *[_float64[::1]] * 2)
+        for count in _counts
+    )
+)
+def add_best(
+    begins: _Array,
+    ends: _Array,
+    rows: _Array,
+    counts: _Array,
+    weights: _Array,
+    damping: _Array,
+    scratch: _Array,
+    totals: _Array,
+) -> None:
+    """Add to each row in these lists the largest weight * tf / (tf + damping) of one of them, above 0."""
+    for each in range(len(weights)):
+        weight = weights[each]
+        for place in range(begins[each], ends[each]):
+            count, row = counts[place], rows[place]
+            scratch[row] = max(scratch[row], weight * count / (count + damping[row]))
+    for each in range(len(weights)):
+        for place in range(begins[each], ends[each]):
+            row = rows[place]
+            totals[row] += scratch[row]
+            scratch[row] = 0.0
 
 
 def _top(scores: _Array, mask: _Array, limit: int, found: _Array) -> int:
