@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from rag_plugins.filters import Filter as Filter
     from rag_plugins.filters import all_of as all_of
     from rag_plugins.filters import where as where
+    from rag_plugins.funnel import Funnel as Funnel
+    from rag_plugins.funnel import Stage as Stage
     from rag_plugins.index import RagIndex as RagIndex
     from rag_plugins.ingest.indexer import IngestSummary as IngestSummary
     from rag_plugins.lexical.rules import Fuzzy as Fuzzy
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from rag_plugins.lexical.rules import Query as Query
     from rag_plugins.lexical.rules import Wildcard as Wildcard
     from rag_plugins.lexical.rules import parse_query as parse_query
+    from rag_plugins.models.foreign import from_pymilvus as from_pymilvus
     from rag_plugins.types import Box as Box
     from rag_plugins.types import EmbedImage as EmbedImage
     from rag_plugins.types import EmbedText as EmbedText
@@ -37,6 +40,7 @@ _HOME = {
     "EmbedImage": "types",
     "EmbedText": "types",
     "Filter": "filters",
+    "Funnel": "funnel",
     "Fuzzy": "lexical.rules",
     "Hit": "types",
     "Hits": "types",
@@ -48,11 +52,13 @@ _HOME = {
     "Provenance": "types",
     "Query": "lexical.rules",
     "RagIndex": "index",
+    "Stage": "funnel",
     "StageScore": "types",
     "TermMatch": "types",
     "Wildcard": "lexical.rules",
     "Word": "types",
     "all_of": "filters",
+    "from_pymilvus": "models.foreign",
     "parse_query": "lexical.rules",
     "where": "filters",
 }

@@ -7,6 +7,7 @@ require("langchain_core", extra="langchain")
 from rag_plugins.langchain.compressor import CrossEncoderCompressor  # noqa: E402
 from rag_plugins.langchain.convert import from_document, to_document  # noqa: E402
 from rag_plugins.langchain.embeddings import MatryoshkaEmbeddings  # noqa: E402
+from rag_plugins.langchain.encoder import from_langchain  # noqa: E402
 from rag_plugins.langchain.loader import OcrLoader  # noqa: E402
 from rag_plugins.langchain.retriever import HybridRetriever  # noqa: E402
 
@@ -16,5 +17,6 @@ __all__ = [
     "MatryoshkaEmbeddings",
     "OcrLoader",
     "from_document",
+    "from_langchain",
     "to_document",
 ]

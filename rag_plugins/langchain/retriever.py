@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,10 +13,12 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import run_in_executor
 from pydantic import Field, PrivateAttr, SkipValidation
 
+from rag_plugins.config import Config
 from rag_plugins.filters import Filter
 from rag_plugins.index import RagIndex
 from rag_plugins.langchain.convert import from_document, to_document
 from rag_plugins.lexical.rules import parse_query
+from rag_plugins.models.protocols import Encoder
 
 __all__ = ["HybridRetriever"]
 
@@ -53,13 +55,20 @@ class HybridRetriever(BaseRetriever):
 
     @classmethod
     def from_documents(
-        cls, documents: Iterable[Document], path: str | Path, preset: str = "local", **settings: Any
+        cls,
+        documents: Iterable[Document],
+        path: str | Path,
+        preset: str = "local",
+        *,
+        config: Config | None = None,
+        encoders: Mapping[str, Encoder] | None = None,
+        **settings: Any,
     ) -> Self:
         """Add Documents to the index at `path`, made where there is none. Owns the index: close it.
 
-        Raises `BadPassage` before anything is stored.
+        `config` and `encoders` are as in `RagIndex.open`. Raises `BadPassage` before anything is stored.
         """
-        index = RagIndex.open(path, preset=preset)
+        index = RagIndex.open(path, preset=preset, config=config, encoders=encoders or {})
         try:
             index.add([from_document(document, index) for document in documents])
             retriever = cls(index, **settings)

@@ -6,6 +6,7 @@ require("llama_index.core", extra="llama-index")
 
 from rag_plugins.llama_index.convert import from_node, to_node  # noqa: E402
 from rag_plugins.llama_index.embedding import MatryoshkaEmbedding  # noqa: E402
+from rag_plugins.llama_index.encoder import from_llama_index  # noqa: E402
 from rag_plugins.llama_index.postprocessor import CrossEncoderPostprocessor  # noqa: E402
 from rag_plugins.llama_index.reader import OcrReader  # noqa: E402
 from rag_plugins.llama_index.retriever import HybridRetriever  # noqa: E402
@@ -16,5 +17,6 @@ __all__ = [
     "MatryoshkaEmbedding",
     "OcrReader",
     "from_node",
+    "from_llama_index",
     "to_node",
 ]

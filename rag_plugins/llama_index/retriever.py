@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,10 +12,12 @@ from llama_index.core.retrievers import BaseRetriever
 from llama_index.core.schema import BaseNode, Document, NodeWithScore, QueryBundle
 from llama_index.core.settings import Settings
 
+from rag_plugins.config import Config
 from rag_plugins.filters import Filter
 from rag_plugins.index import RagIndex
 from rag_plugins.lexical.rules import parse_query
 from rag_plugins.llama_index.convert import VIEW_TEMPLATE, from_node, to_node
+from rag_plugins.models.protocols import Encoder
 
 __all__ = ["HybridRetriever"]
 
@@ -56,13 +58,20 @@ class HybridRetriever(BaseRetriever):
 
     @classmethod
     def from_nodes(
-        cls, nodes: Iterable[BaseNode], path: str | Path, preset: str = "local", **settings: Any
+        cls,
+        nodes: Iterable[BaseNode],
+        path: str | Path,
+        preset: str = "local",
+        *,
+        config: Config | None = None,
+        encoders: Mapping[str, Encoder] | None = None,
+        **settings: Any,
     ) -> Self:
         """Add nodes to the index at `path`, made where there is none. Owns the index: close it.
 
-        Raises `BadPassage` before anything is stored.
+        `config` and `encoders` are as in `RagIndex.open`. Raises `BadPassage` before anything is stored.
         """
-        index = RagIndex.open(path, preset=preset)
+        index = RagIndex.open(path, preset=preset, config=config, encoders=encoders or {})
         try:
             index.add([from_node(node, index) for node in nodes])
             retriever = cls(index, **settings)
@@ -74,14 +83,21 @@ class HybridRetriever(BaseRetriever):
 
     @classmethod
     def from_documents(
-        cls, documents: Iterable[Document], path: str | Path, preset: str = "local", **settings: Any
+        cls,
+        documents: Iterable[Document],
+        path: str | Path,
+        preset: str = "local",
+        *,
+        config: Config | None = None,
+        encoders: Mapping[str, Encoder] | None = None,
+        **settings: Any,
     ) -> Self:
         """The same for Documents, split as `Settings.node_parser` says.
 
         Parts are named after their Document, so that adding it again replaces them. Documents of
         `OcrReader` are passages already and stay whole.
         """
-        return cls.from_nodes(_split(documents), path, preset, **settings)
+        return cls.from_nodes(_split(documents), path, preset, config=config, encoders=encoders, **settings)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         text = query_bundle.query_str

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+
+from rag_plugins import Config, EmbedText
+from rag_plugins.config import Bm25Leg, DenseLeg
+from rag_plugins.errors import CollectionMismatch, ConfigError
+from rag_plugins.langchain import HybridRetriever, from_langchain
+
+CONFIG = Config(legs=(DenseLeg(), Bm25Leg()), reranker=None)
+TEXTS = ["The red lamp means empty.", "Change the filter.", "Distilled water only."]
+
+
+class Letters(Embeddings):
+    """Counts letters; a query is told from a document by its last number."""
+
+    def _count(self, text, side):
+        return [float(text.lower().count(letter)) for letter in "abcdefghijklmnopqrstuvwxyz"] + [side]
+
+    def embed_documents(self, texts):
+        return [self._count(text, 1.0) for text in texts]
+
+    def embed_query(self, text):
+        return self._count(text, -1.0)
+
+
+def test_queries_and_documents_go_to_their_own_methods():
+    encoder = from_langchain(Letters(), name="letters", query_prompt="b")
+    query, document = encoder.encode_queries(["a"]).dense, encoder.encode_documents([EmbedText("a")]).dense
+    np.testing.assert_allclose(query[0, [0, 1, 26]], np.array([1, 1, -1]) / np.sqrt(3), rtol=1e-6)
+    np.testing.assert_allclose(document[0, [0, 1, 26]], np.array([1, 0, 1]) / np.sqrt(2), rtol=1e-6)
+    assert encoder.dim == 27
+
+
+def test_a_hosted_model_brings_its_widths():
+    assert from_langchain(Letters(), name="text-embedding-3-large", dim=3072).matryoshka == (256, 1024, 3072)
+    assert from_langchain(Letters(), name="text-embedding-3-large", matryoshka=(8,)).matryoshka == (8,)
+
+
+def test_a_retriever_over_ones_own_embeddings(tmp_path):
+    documents = [Document(page_content=text) for text in TEXTS]
+    encoders = {"dense": from_langchain(Letters(), name="letters")}
+    path = tmp_path / "a.db"
+    with HybridRetriever.from_documents(documents, path, config=CONFIG, encoders=encoders, k=1) as retriever:
+        [found] = retriever.invoke("filter change")
+        assert found.page_content == "Change the filter."
+        assert [stage["stage"] for stage in found.metadata["rag_plugins"]["trace"][:2]] == ["dense", "bm25"]
+    with pytest.raises(CollectionMismatch):
+        encoders = {"dense": from_langchain(Letters(), name="other letters")}
+        HybridRetriever.from_documents([], path, config=CONFIG, encoders=encoders)
+
+
+def test_token_vectors_cannot_be_had_of_them(tmp_path):
+    with pytest.raises(ConfigError, match="token vectors"):
+        HybridRetriever.from_documents(
+            [], tmp_path / "a.db", encoders={"dense": from_langchain(Letters(), name="letters")}
+        )
