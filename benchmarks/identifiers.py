@@ -41,7 +41,7 @@ def main() -> None:
 
 def _ndcg(folder: Path, leg: Bm25Leg) -> float:
     evaluation = evaluate_folder(folder, Config(legs=(leg,), reranker=None), progress=sys.stderr.isatty())
-    return round(evaluation.legs[leg.name]["nDCG@10"], 4)
+    return round(evaluation.stages.legs[leg.name]["nDCG@10"], 4)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
@@ -17,7 +17,7 @@ from rag_plugins.models.presets import DENSE_PRESETS, RERANKER_PRESETS, SPARSE_P
 from rag_plugins.types import Hit, Hits, JsonValue, StageScore, TermMatch
 
 if TYPE_CHECKING:
-    from rag_plugins.evaluation import Evaluation
+    from rag_plugins.evaluation import Evaluation, FunnelUse
     from rag_plugins.ingest.indexer import IngestSummary
 
 __all__ = ["hit_json", "show_evaluation", "show_hits", "show_presets", "show_summary"]
@@ -85,18 +85,43 @@ def hit_json(hit: Hit) -> JsonValue:
 
 
 def show_evaluation(result: Evaluation) -> None:
-    """A line a stage, a column a measure, then the times."""
+    """A line a stage, a column a measure, funnels on and off; then the funnels and the times."""
     console = Console()
     table = Table("stage", title=f"{result.queries} queries, {result.passages} passages")
-    for measure in result.fused:
+    for measure in result.stages.fused:
         table.add_column(measure, justify="right")
-    stages = {**result.legs, "fused": result.fused, "reranked": result.reranked}
-    for name, values in stages.items():
-        if values is not None:
-            table.add_row(name, *(f"{value:.3f}" for value in values.values()))
+    for name, values in _stage_rows(result):
+        table.add_row(name, *(f"{value:.3f}" for value in values.values()))
     console.print(table)
+    for leg, use in result.funnels.items():
+        console.print(f"{leg}: {_funnel(use)}", highlight=False)
     times = ", ".join(f"{stage} {ms:.1f}" for stage, ms in result.ms_per_query.items())
     console.print(f"p50 ms per query: {times}", highlight=False)
+
+
+def _stage_rows(result: Evaluation) -> Iterator[tuple[str, Mapping[str, float]]]:
+    """Each stage, and below it the same without funnels where that may differ."""
+    on, off = result.stages, result.funnel_off
+    stages = [
+        *((name, values, off and off.legs.get(name)) for name, values in on.legs.items()),
+        ("fused", on.fused, off and off.fused),
+        ("reranked", on.reranked, off and off.reranked),
+    ]
+    for name, values, without in stages:
+        if values is not None:
+            yield name, values
+        if without is not None:
+            yield f"{name}, funnel off", without
+
+
+def _funnel(use: FunnelUse | None) -> str:
+    if use is None:
+        return "no funnel, searched exactly (by default from 500 passages on)"
+    rotated = ", prefixes rotated" if use.prefixes.rotation else ""
+    return (
+        f"{use.prefixes.funnel}{rotated}; {use.recall:.3f} of the exact search's best 10 found; "
+        f"p50 {use.ms:.2f} ms, {use.ms_off:.2f} ms with the funnel off"
+    )
 
 
 def show_presets() -> None:

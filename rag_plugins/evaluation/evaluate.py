@@ -1,4 +1,4 @@
-"""How good is each stage: every leg alone, fused, reranked, on a set with known answers."""
+"""How good is each stage: every leg alone, fused, reranked, with funnels and without, on known answers."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tqdm import tqdm
 from rag_plugins.config import Config
 from rag_plugins.errors import BadInput, require
 from rag_plugins.evaluation.beir import TestSet, read_folder
+from rag_plugins.evaluation.funnels import FunnelUse, funnel_use
 from rag_plugins.index import RagIndex
 from rag_plugins.ingest.chunking import chunk
 from rag_plugins.ingest.documents import SourceFile
@@ -21,7 +22,7 @@ from rag_plugins.ingest.pages import Page
 from rag_plugins.search.outcome import Outcome
 from rag_plugins.types import JsonValue, Passage
 
-__all__ = ["MEASURES", "Evaluation", "evaluate_folder", "measure"]
+__all__ = ["MEASURES", "Evaluation", "Stages", "evaluate_folder", "measure"]
 
 MEASURES = {"nDCG@10": ("nDCG", 10), "MRR@10": ("RR", 10), "Recall@10": ("R", 10), "Recall@100": ("R", 100)}
 """Our names; ir-measures' names and cut-offs."""
@@ -34,12 +35,33 @@ Run: TypeAlias = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
-    """Measures by stage; `ms_per_query` has the median milliseconds of each stage."""
+class Stages:
+    """Measures of each leg alone, of all of them fused, and after reranking."""
 
     legs: dict[str, dict[str, float]]
     fused: dict[str, float]
     reranked: dict[str, float] | None
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Plain values, rounded to four digits."""
+        return {
+            "legs": {name: _rounded(values, 4) for name, values in self.legs.items()},
+            "fused": _rounded(self.fused, 4),
+            "reranked": None if self.reranked is None else _rounded(self.reranked, 4),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Measures by stage; `ms_per_query` has the median milliseconds of each stage.
+
+    `funnels` says how each dense leg was searched, None for exactly. `funnel_off` has the stages that funnels
+    touch, searched without them; None where no leg has one.
+    """
+
+    stages: Stages
+    funnels: dict[str, FunnelUse | None]
+    funnel_off: Stages | None
     queries: int
     passages: int
     ms_per_query: dict[str, float]
@@ -47,9 +69,9 @@ class Evaluation:
     def to_json(self) -> dict[str, JsonValue]:
         """Plain values; measures rounded to four digits, milliseconds to two."""
         return {
-            "legs": {name: _rounded(values, 4) for name, values in self.legs.items()},
-            "fused": _rounded(self.fused, 4),
-            "reranked": None if self.reranked is None else _rounded(self.reranked, 4),
+            **self.stages.to_json(),
+            "funnels": {leg: use and use.to_json() for leg, use in self.funnels.items()},
+            "funnel_off": self.funnel_off and self.funnel_off.to_json(),
             "queries": self.queries,
             "passages": self.passages,
             "ms_per_query": _rounded(self.ms_per_query, 2),
@@ -75,11 +97,7 @@ def evaluate_folder(
         raise BadInput(f"{folder}: no query has a relevant document in qrels.tsv")
     with TemporaryDirectory() as directory, RagIndex.open(Path(directory) / "set.db", config=config) as index:
         _fill(index, tests.corpus, chunked, progress)
-        outcomes = {
-            id: index.run(text, _DEPTH, depth=_DEPTH)
-            for id, text in tqdm(tests.queries.items(), desc="Searching", disable=not progress)
-        }
-        return _evaluation(tests, outcomes, index)
+        return _evaluation(tests, index, progress)
 
 
 def measure(run: Run, qrels: Mapping[str, Mapping[str, int]]) -> dict[str, float]:
@@ -107,22 +125,45 @@ def _passages(index: RagIndex, id: str, text: str, chunked: bool) -> list[Passag
     return chunk(page, file, index.config.chunking, tenant=index.tenant)
 
 
-def _evaluation(tests: TestSet, outcomes: Mapping[str, Outcome], index: RagIndex) -> Evaluation:
+def _evaluation(tests: TestSet, index: RagIndex, progress: bool) -> Evaluation:
+    prefixes = {leg.name: index.store.prefixes(leg.name) for leg in index.config.legs if leg.kind == "dense"}
+    on: dict[str, Outcome] = {}
+    off: dict[str, Outcome] = {}
+    for id, text in tqdm(tests.queries.items(), desc="Searching", disable=not progress):
+        on[id] = index.run(text, _DEPTH, depth=_DEPTH)
+        if any(prefixes.values()):
+            off[id] = index.run(text, _DEPTH, depth=_DEPTH, exact=True)
+    searched = {leg for outcome in on.values() for leg in outcome.rankings}  # None of weight zero is.
+    prefixes = {leg: found for leg, found in prefixes.items() if leg in searched}
     document = {p.id: p.doc_id for batch in index.store.scan() for p in batch}
-    names = dict.fromkeys(name for outcome in outcomes.values() for name in outcome.rankings)
-    reranked = any(outcome.reranked is not None for outcome in outcomes.values())
+    return Evaluation(
+        stages=_stages(tests, on, document),
+        funnels={
+            leg: found and funnel_use(leg, found, list(on.values()), list(off.values()))
+            for leg, found in prefixes.items()
+        },
+        funnel_off=_stages(tests, off, document, [leg for leg in prefixes if prefixes[leg]]) if off else None,
+        queries=len(on),
+        passages=len(document),
+        ms_per_query=_medians([outcome.seconds for outcome in on.values()]),
+    )
+
+
+def _stages(
+    tests: TestSet, outcomes: Mapping[str, Outcome], document: Mapping[str, str], only: Sequence[str] = ()
+) -> Stages:
+    """Measures of the legs named, or of all."""
+    names = dict.fromkeys(only or (name for outcome in outcomes.values() for name in outcome.rankings))
 
     def scores(rankings: Mapping[str, Iterable[tuple[str, float]]]) -> dict[str, float]:
         run = {query: _by_document(ranking, document) for query, ranking in rankings.items()}
         return measure(run, tests.qrels)
 
-    return Evaluation(
-        legs={n: scores({q: o.rankings.get(n, ()) for q, o in outcomes.items()}) for n in names},
+    reranked = any(outcome.reranked is not None for outcome in outcomes.values())
+    return Stages(
+        legs={name: scores({q: o.rankings.get(name, ()) for q, o in outcomes.items()}) for name in names},
         fused=scores({q: [(item.id, item.score) for item in o.fused] for q, o in outcomes.items()}),
         reranked=scores({q: o.final for q, o in outcomes.items()}) if reranked else None,
-        queries=len(outcomes),
-        passages=len(document),
-        ms_per_query=_medians([outcome.seconds for outcome in outcomes.values()]),
     )
 
 

@@ -262,7 +262,12 @@ class TestEvaluate:
         assert code == 0
         assert "nDCG@10" in out.splitlines()[2]
         result = json.loads(out.splitlines()[-1])
-        assert set(result) == {"legs", "fused", "reranked", "queries", "passages", "ms_per_query"}
+        assert set(result) == {"legs", "fused", "reranked", "funnels", "funnel_off"} | {
+            "queries",
+            "passages",
+            "ms_per_query",
+        }
+        assert (result["funnels"], result["funnel_off"]) == ({}, None)
         assert result["legs"]["bm25"] == {"nDCG@10": 1.0, "MRR@10": 1.0, "Recall@10": 1.0, "Recall@100": 1.0}
         assert (result["reranked"], result["queries"], result["passages"]) == (None, 2, 3)
 

@@ -7,6 +7,9 @@ from rag_plugins.config import Config
 from rag_plugins.errors import BadDocument, BadInput
 from rag_plugins.evaluation import evaluate_folder, measure
 from rag_plugins.evaluation.beir import read_folder
+from rag_plugins.evaluation.funnels import funnel_use
+from rag_plugins.funnel import Funnel, Prefixes
+from rag_plugins.search.outcome import Outcome
 
 CORPUS = {
     "pump": ("Pump", "The coolant pump is bolted to the frame."),
@@ -75,8 +78,10 @@ def test_measures_equal_their_definitions():
 
 def test_every_stage_is_measured(folder):
     result = evaluate_folder(folder, Config.preset("lexical"))
-    assert result.legs == {"bm25": result.fused}
-    assert result.fused["nDCG@10"] == 1.0 and result.reranked is None
+    stages = result.stages
+    assert stages.legs == {"bm25": stages.fused}
+    assert stages.fused["nDCG@10"] == 1.0 and stages.reranked is None
+    assert (result.funnels, result.funnel_off) == ({}, None)
     assert (result.queries, result.passages) == (2, 3)
     assert set(result.ms_per_query) >= {"bm25", "fusion", "total"}
     flat = json.loads(json.dumps(result.to_json()))
@@ -85,8 +90,9 @@ def test_every_stage_is_measured(folder):
 
 def test_the_local_preset_measures_both_legs_and_the_reranker(folder):
     result = evaluate_folder(folder, Config.preset("local"), queries=1)
-    assert set(result.legs) == {"dense", "bm25"} and result.queries == 1
-    assert result.reranked is not None and result.reranked["nDCG@10"] == 1.0
+    assert set(result.stages.legs) == {"dense", "bm25"} and result.queries == 1
+    assert result.stages.reranked is not None and result.stages.reranked["nDCG@10"] == 1.0
+    assert (result.funnels, result.funnel_off) == ({"dense": None}, None)  # Too few passages for one.
     assert {"fetch", "rerank"} <= set(result.ms_per_query)
 
 
@@ -98,10 +104,33 @@ def test_chunked_lines_count_once_with_their_best_passage(folder):
         + json.dumps({"_id": "fuse", "text": "A blown fuse stops the display."})
     )
     result = evaluate_folder(folder, Config.preset("lexical"), chunked=True)
-    assert result.passages > 2 and result.fused["nDCG@10"] == 1.0
+    assert result.passages > 2 and result.stages.fused["nDCG@10"] == 1.0
 
 
 def test_a_set_without_judged_queries_is_refused(folder):
     (folder / "qrels.tsv").write_text("")
     with pytest.raises(BadInput, match="no query has a relevant document"):
         evaluate_folder(folder, Config.preset("lexical"))
+
+
+def outcome(ranking, seconds):
+    return Outcome("minmax", rankings={"dense": ranking}, seconds={"dense": seconds})
+
+
+def test_a_funnel_is_judged_by_the_exact_searchs_best_ten():
+    exact = [(f"p{n:02}", 1.0 - n / 20) for n in range(12)]
+    tied = [(id, max(score, 0.55)) for id, score in exact]  # p10 and p11 are as good as the tenth.
+    missing = [pair for pair in exact if pair[0] not in ("p03", "p07")]
+    prefixes = Prefixes(Funnel([(8, 20), (16,)]))
+    on = [outcome(missing, 0.001), outcome(tied[:9] + [("p11", 0.55)], 0.002), outcome((), 0.003)]
+    off = [outcome(exact, 0.010), outcome(tied, 0.020), outcome((), 0.030)]
+    use = funnel_use("dense", prefixes, on, off)
+    assert use.recall == pytest.approx((0.8 + 1.0 + 1.0) / 3)
+    assert (use.ms, use.ms_off) == (2.0, 20.0)
+    assert use.to_json() == {
+        "stages": [[8, 20], [16]],
+        "rotated": False,
+        "recall": 0.9333,
+        "ms": 2.0,
+        "ms_off": 20.0,
+    }
