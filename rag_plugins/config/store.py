@@ -12,16 +12,19 @@ from rag_plugins.config.frozen import Frozen
 __all__ = ["IndexConfig", "StoreConfig"]
 
 
+Parameter = bool | int | float | str
+
+
 class IndexConfig(Frozen):
-    """A server's index of one vector field."""
+    """A server's index of one vector field; its parameters are checked when the collection is opened."""
 
     type: Literal["AUTOINDEX", "FLAT", "HNSW", "IVF_FLAT", "IVF_SQ8", "IVF_PQ", "IVF_RABITQ", "DISKANN"] = (
         "AUTOINDEX"
     )
     build: Annotated[
-        dict[str, int], Field(description="parameters such as M and efConstruction, or nlist")
+        dict[str, Parameter], Field(description="parameters such as M and efConstruction, or nlist")
     ] = {}
-    search: Annotated[dict[str, int], Field(description="parameters such as ef, or nprobe")] = {}
+    search: Annotated[dict[str, Parameter], Field(description="parameters such as ef, or nprobe")] = {}
 
 
 class StoreConfig(Frozen):

@@ -8,8 +8,9 @@ writers of one collection corrupt each other; `get(ids=…)` and `delete(ids=…
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pymilvus import CollectionSchema, MilvusException
@@ -20,9 +21,10 @@ from rag_plugins.errors import StoreError
 from rag_plugins.filters import literal
 from rag_plugins.store.address import Address
 from rag_plugins.store.connection import connect, disconnect
+from rag_plugins.store.indexes import explicit
 from rag_plugins.store.report import reported
 
-__all__ = ["Engine", "Entity"]
+__all__ = ["Engine", "Entity", "id_in"]
 
 T = TypeVar("T")
 
@@ -82,8 +84,9 @@ class Engine:
             self._ask("create_collection", name, schema=schema, consistency_level="Strong")
             # Lite gains nothing from indexes: it searches exactly either way, as fast without. And a process
             # killed while Lite writes an index file leaves a collection that cannot be loaded again.
-            if not self.lite:
-                self._ask("create_index", name, index_params=index, sync=False)
+            wanted = explicit(index) if self.lite else index
+            if wanted:
+                self._ask("create_index", name, index_params=wanted, sync=False)
             self.load(name)
 
     def load(self, name: str) -> None:
@@ -110,11 +113,11 @@ class Engine:
         """Delete by id; absent ids do not matter."""
         with self.lock:
             for batch in _batches(ids):
-                self._ask("delete", name, filter=_id_in(batch))
+                self._ask("delete", name, filter=id_in(batch))
 
     def get(self, name: str, ids: Sequence[str], fields: Sequence[str]) -> list[Entity]:
         """Rows by id, in no certain order; absent ids are left out. Fast on Lite, which looks them up."""
-        return [row for batch in _batches(ids) for row in self.query(name, _id_in(batch), fields)]
+        return [row for batch in _batches(ids) for row in self.query(name, id_in(batch), fields)]
 
     def query(self, name: str, filter: str, fields: Sequence[str], **bounds: int) -> list[Entity]:
         """Rows that an expression matches; `limit=` bounds them."""
@@ -146,13 +149,20 @@ class Engine:
         return int(self.query(name, filter, ["count(*)"])[0]["count(*)"])
 
     def search(
-        self, name: str, field: str, vector: Any, limit: int, filter: str, output: str = "id"
+        self,
+        name: str,
+        field: str,
+        vector: Any,
+        limit: int,
+        filter: str,
+        output: str = "id",
+        params: Mapping[str, Any] = MappingProxyType({}),
     ) -> list[tuple[str, float]]:
-        """(id or another text field, inner product), best first."""
+        """(id or another text field, inner product), best first; `params` are those of the index."""
         query: dict[str, Any] = {
             "data": [vector],
             "anns_field": field,
-            "search_params": {"metric_type": "IP"},
+            "search_params": {"metric_type": "IP", "params": dict(params)},
         }
         hits = self._ask("search", name, **query, limit=limit, filter=filter, output_fields=[output])
         return [
@@ -177,7 +187,8 @@ class Engine:
                 return call(name, timeout=self._timeout, **arguments)
 
 
-def _id_in(ids: Sequence[str]) -> str:
+def id_in(ids: Sequence[str]) -> str:
+    """An expression that matches these ids."""
     return f"id in [{', '.join(map(literal, ids))}]"
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
-from rag_plugins.errors import CollectionMismatch, StoreError
+from rag_plugins.config import IndexConfig
+from rag_plugins.errors import CollectionMismatch, ConfigError, StoreError
 from rag_plugins.store.engine import Engine
-from rag_plugins.store.indexes import index_params
+from rag_plugins.store.indexes import Indexes, index_params
 from rag_plugins.store.schema import LAYOUT, VectorField, table
 from rag_plugins.store.state import State
 from rag_plugins.types import JsonValue
@@ -20,51 +23,72 @@ _KEY = "header"
 _ABSENT = "nothing"
 _REPAIRED_AT_ONCE = 100
 
+_TOO_MANY = re.compile(r"maximum vector field's number should be limited to (\d+)")
+"""What a server says of more fields with vectors than its setting proxy.maxVectorFieldNum allows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Collection, vector fields, what the vectors depend on, and whether token vectors are kept."""
+    """Collection, vector fields, what the vectors depend on, whether token vectors are kept, indexes set."""
 
     collection: str
     fields: tuple[VectorField, ...]
     fingerprint: Mapping[str, JsonValue]
     keep_tokens: bool
+    indexes: Indexes = field(default_factory=dict[str, IndexConfig])
 
     def to_json(self) -> dict[str, JsonValue]:
         """As it is recorded."""
-        fields: dict[str, JsonValue] = {
-            field.name: {"kind": field.kind, "dim": field.dim} for field in self.fields
-        }
         return {
             "layout": LAYOUT,
             "collection": self.collection,
-            "fields": fields,
+            "fields": {field.name: _recorded(field) for field in self.fields},
             "fingerprint": dict(self.fingerprint),
             "keep_tokens": self.keep_tokens,
+            "indexes": {name: index.model_dump(exclude={"search"}) for name, index in self.indexes.items()},
         }
 
 
 def claim(engine: Engine, state: State, wanted: Header) -> Header:
-    """Open the collection as `wanted`, or create it. Raises `CollectionMismatch`, `StoreError`.
+    """Open the collection as `wanted`, or create it.
 
-    Token vectors may be kept from now on; a collection that keeps them goes on.
+    Raises `CollectionMismatch`, `ConfigError` for more legs than a server allows, `StoreError`. Token vectors
+    may be kept from now on; a collection that keeps them goes on. Its prefix fields, and the indexes of
+    fields that have no setting, are those it was made with.
     """
     recorded = state.get(_KEY)
     if recorded is None:
-        _create(engine, wanted)
+        wanted = _create(engine, wanted)
     else:
+        wanted = _goes_on(wanted, recorded)
         _check(engine, wanted, recorded)
         engine.load(wanted.collection)
         if engine.recovered:
             _repair(engine, wanted.collection)
-        keeps = isinstance(recorded, dict) and recorded.get("keep_tokens") is True
-        wanted = replace(wanted, keep_tokens=keeps or wanted.keep_tokens)
     if recorded != wanted.to_json():
         state.put({_KEY: wanted.to_json()})  # Last: a collection without a header was never used.
     return wanted
 
 
-def _create(engine: Engine, wanted: Header) -> None:
+def _goes_on(wanted: Header, recorded: JsonValue) -> Header:
+    """`wanted`, and what is settled when a collection is made as it is recorded."""
+    if not isinstance(recorded, dict):
+        return wanted
+    stored = cast("dict[str, Any]", recorded)
+    prefixes = [
+        VectorField(name, resident=False, **kept)
+        for name, kept in stored.get("fields", {}).items()
+        if kept.get("prefix_of")
+    ]
+    fields = (*(field for field in wanted.fields if not field.prefix_of), *prefixes)
+    names = {field.name for field in fields}
+    made = {name: IndexConfig(**kept) for name, kept in stored.get("indexes", {}).items()}
+    set_now = {name: index for name, index in wanted.indexes.items() if name in names}
+    keeps = stored.get("keep_tokens") is True or wanted.keep_tokens
+    return replace(wanted, fields=fields, indexes={**made, **set_now}, keep_tokens=keeps)
+
+
+def _create(engine: Engine, wanted: Header) -> Header:
     name = wanted.collection
     if engine.has(name):
         engine.load(name)
@@ -75,8 +99,44 @@ def _create(engine: Engine, wanted: Header) -> None:
                 "made: it is not one of ours, or its record is lost. Choose another collection name"
             )
         engine.drop(name)
+    try:
+        _make(engine, wanted)
+    except StoreError as error:
+        limit = _TOO_MANY.search(str(error))
+        if not limit:
+            raise
+        wanted = _with_fewer(wanted, int(limit[1]))
+        _make(engine, wanted)
+    return wanted
+
+
+def _make(engine: Engine, wanted: Header) -> None:
     schema = table(wanted.fields)
-    engine.create(name, schema, index_params(schema, ["tenant", "doc_id"]))
+    engine.create(wanted.collection, schema, index_params(schema, ["tenant", "doc_id"], wanted.indexes))
+
+
+def _with_fewer(wanted: Header, limit: int) -> Header:
+    """As many prefix fields as a server allows, the narrowest of each leg first: that one saves the most."""
+    legs = [field for field in wanted.fields if not field.prefix_of]
+    prefixes = sorted((field for field in wanted.fields if field.prefix_of), key=lambda field: field.dim or 0)
+    if len(legs) > limit:
+        raise ConfigError(
+            f"collection {wanted.collection!r} needs {len(legs)} fields with vectors, one a leg; the server "
+            f"allows {limit}: raise its setting proxy.maxVectorFieldNum, or use fewer legs"
+        )
+    seen = Counter[str | None]()
+    ranks: dict[str, int] = {}
+    for prefix in prefixes:
+        ranks[prefix.name] = seen[prefix.prefix_of]
+        seen[prefix.prefix_of] += 1
+    kept = sorted(prefixes, key=lambda field: ranks[field.name])[: limit - len(legs)]
+    fields = (*legs, *kept)
+    names = {field.name for field in fields}
+    return replace(
+        wanted,
+        fields=fields,
+        indexes={name: index for name, index in wanted.indexes.items() if name in names},
+    )
 
 
 def _repair(engine: Engine, name: str) -> None:
@@ -90,9 +150,7 @@ def _repair(engine: Engine, name: str) -> None:
 
 def _check(engine: Engine, wanted: Header, recorded: JsonValue) -> None:
     name = wanted.collection
-    ignored = {"keep_tokens", "collection"}
-    found = {key: value for key, value in _flat(recorded).items() if key not in ignored}
-    expected = {key: value for key, value in _flat(wanted.to_json()).items() if key not in ignored}
+    found, expected = _compared(recorded), _compared(wanted.to_json())
     lines = [
         f"  {key}: found {found.get(key, _ABSENT)}, expected {expected.get(key, _ABSENT)}"
         for key in sorted(found | expected)
@@ -110,6 +168,17 @@ def _check(engine: Engine, wanted: Header, recorded: JsonValue) -> None:
             f"collection {name!r} on {engine.address} is gone, its record {name}_state is there: restore the "
             "database, or choose another collection name and ingest again"
         )
+
+
+def _recorded(field: VectorField) -> JsonValue:
+    """A field as it is recorded; what is as usual is left out."""
+    unusual = {"prefix_of": field.prefix_of or "", "precision": field.precision.replace("float32", "")}
+    return {"kind": field.kind, "dim": field.dim, **{key: value for key, value in unusual.items() if value}}
+
+
+def _compared(header: JsonValue) -> dict[str, str]:
+    ignored = {"keep_tokens", "collection", "indexes"}
+    return {key: value for key, value in _flat(header).items() if key not in ignored}
 
 
 def _flat(value: JsonValue, path: str = "") -> dict[str, str]:

@@ -6,18 +6,18 @@ The parameters and their ranges are those of Milvus 2.6's documentation.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 from pymilvus import CollectionSchema, DataType, MilvusClient
 from pymilvus.milvus_client.index import IndexParams
 
-from rag_plugins.config import IndexConfig
+from rag_plugins.config import IndexConfig, StoreConfig
 from rag_plugins.errors import ConfigError
 from rag_plugins.store.schema import VectorField
 
-__all__ = ["Indexes", "explicit", "index_params", "index_settings"]
+__all__ = ["Indexes", "explicit", "index_params", "layout", "search_params"]
 
 Indexes = Mapping[str, IndexConfig]
 """Indexes by field; a field that is not named has the engine's own choice."""
@@ -93,8 +93,23 @@ _KINDS: Mapping[str, _Kind] = {
 }
 
 
-def index_settings(config: Indexes, fields: Sequence[VectorField], *, lite: bool) -> dict[str, IndexConfig]:
-    """The index of every dense field that has a setting, its own or its leg's. Raises `ConfigError`."""
+def layout(
+    fields: Sequence[VectorField], config: StoreConfig, *, file: bool, lite: bool
+) -> tuple[tuple[VectorField, ...], dict[str, IndexConfig]]:
+    """Fields and indexes as a new collection has them. Raises `ConfigError`.
+
+    A file has neither indexes nor prefix fields: it is searched in memory.
+    """
+    indexes = _settings(config.index, fields)
+    if file:
+        return tuple(field for field in fields if not field.prefix_of), {}
+    _check_lite(indexes, config, lite)
+    stored = (replace(f, precision=config.precision) if f.kind == "dense" else f for f in fields)
+    return tuple(stored), indexes
+
+
+def _settings(config: Indexes, fields: Sequence[VectorField]) -> dict[str, IndexConfig]:
+    """The index of every dense field that has a setting, its own or its leg's."""
     dense = {field.name: field for field in fields if field.kind == "dense"}
     unknown = sorted(set(config).difference(dense))
     if unknown:
@@ -102,7 +117,7 @@ def index_settings(config: Indexes, fields: Sequence[VectorField], *, lite: bool
     found = {name: config.get(name) or config.get(field.prefix_of or "") for name, field in dense.items()}
     settings = {name: index for name, index in found.items() if index is not None}
     for name, index in settings.items():
-        _check(dense[name], index, lite)
+        _check(dense[name], index)
     return settings
 
 
@@ -115,7 +130,7 @@ def index_params(
         if stored.dtype in _DENSE:
             index = indexes.get(stored.name, IndexConfig())
             # Lite reads parameters in this form alone, servers in this one too.
-            build = {"params": {"params": index.build}} if index.build else {}
+            build: dict[str, Any] = {"params": {"params": index.build}} if index.build else {}
             params.add_index(stored.name, index_type=index.type, metric_type="IP", **build)
         elif stored.dtype == DataType.SPARSE_FLOAT_VECTOR:
             params.add_index(stored.name, index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
@@ -131,8 +146,8 @@ def explicit(params: IndexParams) -> IndexParams:
     )
 
 
-def search_params(index: IndexConfig | None, limit: int, *, within: bool = False) -> dict[str, Any]:
-    """Parameters of a search for `limit` hits; `within`: among few ids, all of which are to be looked at."""
+def search_params(index: IndexConfig | None, limit: int, *, few: bool = False) -> dict[str, Any]:
+    """Parameters of a search for `limit` hits; `few`: a filter leaves few rows, all of which count."""
     if index is None:
         return {}
     kind = _KINDS[index.type]
@@ -140,12 +155,12 @@ def search_params(index: IndexConfig | None, limit: int, *, within: bool = False
     breadth = params.get(kind.breadth, kind.breadth_default)
     if breadth is not None:
         params[kind.breadth] = max(breadth, limit)  # Servers refuse less.
-    if within and "nprobe" in kind.search:
+    if few and "nprobe" in kind.search:
         params["nprobe"] = index.build.get("nlist", _DEFAULT_CLUSTERS)
     return params
 
 
-def _check(field: VectorField, index: IndexConfig, lite: bool) -> None:
+def _check(field: VectorField, index: IndexConfig) -> None:
     where = f"[store.index] {field.name}, {index.type}"
     kind = _KINDS[index.type]
     for part, given, allowed in (("build", index.build, kind.build), ("search", index.search, kind.search)):
@@ -162,9 +177,22 @@ def _check(field: VectorField, index: IndexConfig, lite: bool) -> None:
         raise ConfigError(f"{where}: nprobe {index.search['nprobe']} is above nlist {nlist}")
     if index.type == "IVF_PQ":
         _check_pieces(field, index, where)
-    if lite and not kind.on_lite:
-        known = ", ".join(name for name, other in _KINDS.items() if other.on_lite)
-        raise ConfigError(f"{where}: Milvus Lite's server has {known} alone; the others need a real server")
+
+
+def _check_lite(indexes: Indexes, config: StoreConfig, lite: bool) -> None:
+    """What Milvus Lite's server cannot do: it would say so late, or not at all."""
+    beyond = [f"{name} {index.type}" for name, index in indexes.items() if not _KINDS[index.type].on_lite]
+    if lite and beyond:
+        known = ", ".join(name for name, kind in _KINDS.items() if kind.on_lite)
+        raise ConfigError(
+            f"[store.index] {', '.join(beyond)}: Milvus Lite's server has {known} alone; choose one of "
+            "them, or use a real server"
+        )
+    if lite and config.precision != "float32":
+        raise ConfigError(
+            f"store.precision = {config.precision!r}: Milvus Lite's server keeps float32 vectors alone; "
+            "leave it at float32, or use a real server"
+        )
 
 
 def _check_pieces(field: VectorField, index: IndexConfig, where: str) -> None:

@@ -8,22 +8,25 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from rag_plugins.config import StoreConfig
-from rag_plugins.errors import BadInput, BadPassage
-from rag_plugins.filters import Filter, literal
+from rag_plugins.errors import BadInput
+from rag_plugins.filters import Filter
 from rag_plugins.funnel import Prefixes
 from rag_plugins.store import schema
 from rag_plugins.store.assets import AssetStore, asset_store
 from rag_plugins.store.engine import Engine, Entity
-from rag_plugins.store.entry import Entry, batches, scalars_of, spilled_keys
+from rag_plugins.store.entry import Entry, batches, scalars_of
 from rag_plugins.store.generation import Generation
 from rag_plugins.store.header import Header, claim
+from rag_plugins.store.indexes import layout
+from rag_plugins.store.nearest import Nearest
 from rag_plugins.store.prefix_fields import PrefixFields
 from rag_plugins.store.prefix_records import Known, PrefixRecords
 from rag_plugins.store.rows import VIEWS, Rows
-from rag_plugins.store.schema import MAX_HITS, Row, VectorField
+from rag_plugins.store.schema import Row, VectorField
 from rag_plugins.store.state import State
 from rag_plugins.store.terms import TermTable
 from rag_plugins.store.tokens import token_store
+from rag_plugins.store.writes import Writes
 from rag_plugins.types import JsonValue, Passage, View
 from rag_plugins.vectors import FloatArray, Matrix, SparseVector
 
@@ -57,7 +60,9 @@ class MilvusStore:
         self._rows = Rows(engine, self._name, self._tenant, state)
         records = PrefixRecords(state, self._tenant, self.shared("prefixes", Known))
         self._prefix_fields = PrefixFields(self._rows, header.fields, records, alone=self.is_file)
+        self._nearest = Nearest(self._rows, self._prefix_fields, header.indexes)
         self._tokens = token_store(engine, self._name, self._tenant) if header.keep_tokens else None
+        self._writes = Writes(self._rows, state, self._tokens, self._prefix_fields)
         self._config = config
         self._generation = self.shared("generation", Generation)
         self._written: str | None = None
@@ -80,11 +85,10 @@ class MilvusStore:
         """
         engine = Engine(uri, config)
         try:
-            # A file's prefixes are in memory alone.
-            stored = [field for field in fields if not (field.prefix_of and engine.address.path)]
-            wanted = Header(schema.checked_name(collection), tuple(stored), dict(fingerprint), keep_tokens)
-            state = State(engine, f"{collection}_state")
-            header = claim(engine, state, wanted)
+            name = schema.checked_name(collection)
+            stored, indexes = layout(fields, config, file=bool(engine.address.path), lite=engine.lite)
+            state = State(engine, f"{name}_state")
+            header = claim(engine, state, Header(name, stored, dict(fingerprint), keep_tokens, indexes))
             assets = asset_store(config.assets, engine.address.path)
             return cls(engine, header, tenant, state, assets, config)
         except BaseException:
@@ -120,7 +124,7 @@ class MilvusStore:
         given = [field for field in self._fields.values() if not field.prefix_of]
         entries = [Entry.of(row, given, self._tenant) for row in unique.values()]
         with self._engine.lock:
-            old = self._spilled(list(unique))
+            old = self._writes.stored(list(unique))
             for batch in batches(entries):
                 with self._changing([entry.id for entry in batch]):
                     self._write(batch, old)
@@ -136,6 +140,10 @@ class MilvusStore:
     def prefix_widths(self, field: str) -> tuple[int, ...] | None:
         """The widths that stages below the last may have; None for any."""
         return None if self.is_file else tuple(self._prefix_fields.of(field))
+
+    def unfinished_prefixes(self, field: str) -> bool:
+        """Whether `set_prefixes` was cut short, so that the search is exact: it is to be called again."""
+        return self._prefix_fields.unfinished(field)
 
     def matrix(self, field: str, ids: Sequence[str]) -> Matrix:
         """The stored vectors of a dense field, (n, dim), in the order of `ids`, without missing ones."""
@@ -156,15 +164,8 @@ class MilvusStore:
         """
         if field not in self._fields:
             raise BadInput(f"field {field!r}: the collection has {', '.join(self._fields)}")
-        if not 1 <= limit <= MAX_HITS:
-            raise BadInput(f"limit {limit}: expected 1 to {MAX_HITS}")
-        query = schema.query_vector(self._fields[field], vector)
-        if query is None:
-            return []
-        hits = self._engine.search(self._name, field, query, limit, self._rows.scope(filter))
-        # After a crash Lite may give a row twice for a while; the better score comes first.
-        unique = {id: score for id, score in reversed(hits)}
-        return sorted(unique.items(), key=lambda hit: (-hit[1], hit[0]))
+        prefixes = None if exact or self.is_file else self.prefixes(field)
+        return self._nearest.search(self._fields[field], vector, limit, filter, prefixes)
 
     def fetch(self, ids: Sequence[str]) -> dict[str, Passage]:
         """Passages by id, in the order of `ids`; missing ones are left out."""
@@ -178,8 +179,7 @@ class MilvusStore:
         """The stored vectors of a sparse field by id; missing ones are left out. Raises `BadInput`."""
         if field not in self._fields or self._fields[field].kind != "sparse":
             raise BadInput(f"field {field!r}: expected a sparse one of {', '.join(self._fields)}")
-        rows = self._rows.get(ids, ("id", "tenant", field))
-        return {row["id"]: schema.sparse_vector(row[field]) for row in rows}
+        return self._rows.sparse(field, ids)
 
     def fetch_tokens(self, ids: Sequence[str]) -> dict[str, bytes]:
         """Packed token vectors by id; missing ones are left out."""
@@ -196,14 +196,11 @@ class MilvusStore:
 
     def ids(self, filter: Filter | None = None) -> list[str]:
         """Ids of the tenant's passages, ascending."""
-        return list(dict.fromkeys(self._engine.ids(self._name, self._rows.scope(filter))))
+        return self._rows.ids(filter)
 
     def count(self) -> int:
         """How many passages the tenant has."""
-        mine = self._rows.scope(None)
-        # Lite counts all rows at once, but builds every row to count some of them.
-        foreign = self._engine.query(self._name, f"tenant != {literal(self._tenant)}", ["id"], limit=1)
-        return self._engine.count(self._name, mine if foreign else "")
+        return self._rows.count()
 
     def scan(self, batch: int = 512) -> Iterator[list[Passage]]:
         """Every passage of the tenant there was at the start and still is, ascending by id."""
@@ -246,49 +243,17 @@ class MilvusStore:
     def __repr__(self) -> str:
         return f"MilvusStore({str(self._engine.address)!r}, collection={self._name!r})"
 
-    def _spilled(self, ids: Sequence[str]) -> dict[str, str]:
-        """What stored rows of these ids keep elsewhere. Raises `BadPassage` for an id of another tenant."""
-        rows = self._engine.get(self._name, ids, ("id", "tenant", "spilled"))
-        for row in rows:
-            if row["tenant"] != self._tenant:
-                raise BadPassage(f"passage id {row['id']} belongs to another tenant: see passage_id()")
-        return {row["id"]: row["spilled"] for row in rows}
-
     def _write(self, entries: Sequence[Entry], old: Mapping[str, str]) -> None:
-        """Before the rows what they refer to, after them what no row refers to any more."""
-        spilled = {key: text for entry in entries for key, text in entry.spilled.items()}
-        before = [spilled_keys(old.get(entry.id, "")).values() for entry in entries]
-        stale = {key for keys in before for key in keys}.difference(spilled)
-        if spilled:
-            self.state.put(spilled)
-        if self._tokens:
-            # No tokens are better than those of another text, if a crash comes between.
-            self._tokens.delete([entry.id for entry in entries if entry.id in old])
-        made = self._prefix_fields.made()
-        rows = [entry.fields for entry in entries]
-        prefixes = self._prefix_fields.vectors(made, rows)
-        self._engine.upsert(self._name, [row | more for row, more in zip(rows, prefixes, strict=True)])
-        self._engine.flush(self._name)
-        self._prefix_fields.mend([entry.id for entry in entries], made)
-        if self._tokens:
-            self._tokens.put({entry.id: entry.tokens for entry in entries if entry.tokens is not None})
-        if stale:
-            self.state.delete(sorted(stale))
+        """Insert or replace rows; `old` is what those there keep elsewhere."""
+        self._writes.put(entries, old)
 
     def _erase(self, rows: Sequence[Entity]) -> None:
         """Delete stored rows, given with id and spilled."""
-        ids = [row["id"] for row in rows]
-        self._engine.delete(self._name, ids)
-        # Without it, what was deleted shows again for a moment while a later write is flushed.
-        self._engine.flush(self._name)
-        self.state.delete([key for row in rows for key in spilled_keys(row["spilled"]).values()])
-        if self._tokens:
-            self._tokens.delete(ids)
+        self._writes.erase(rows)
 
     def _amend(self, field: str, rows: Sequence[Entity]) -> None:
         """Give stored rows another vector in one field."""
-        self._engine.upsert(self._name, rows, partial=True)
-        self._engine.flush(self._name)
+        self._writes.amend(rows)
 
     @contextmanager
     def _changing(self, ids: Sequence[str]) -> Generator[None]:

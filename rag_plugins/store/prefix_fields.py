@@ -59,6 +59,10 @@ class PrefixFields:
         prefixes = self._records.recent(field, float("inf") if self._alone else _REFRESH).prefixes
         return None if prefixes and self._missing(field, prefixes) else prefixes
 
+    def unfinished(self, field: str) -> bool:
+        """Whether prefixes were being made anew and are not: now, or when a process ended."""
+        return not self._records.read(field).whole
+
     def set(self, field: str, prefixes: Prefixes | None) -> None:
         """Search a field so from now on; for another rotation, once all prefixes are made anew.
 
@@ -80,9 +84,11 @@ class PrefixFields:
         return {field: self._records.read(field) for field in names if field}
 
     def vectors(self, made: Mapping[str, Made], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """The prefix fields of rows that have their full vectors."""
+        """The prefix fields of rows, of the full vectors that all or none of them have."""
         added: list[dict[str, Any]] = [{} for _ in rows]
-        for field, way in made.items() if rows else ():
+        for field, way in made.items():
+            if not rows or field not in rows[0]:
+                continue
             matrix = np.array([row[field] for row in rows], np.float32)
             for entity, prefixes in zip(added, self._cut(field, way, matrix), strict=True):
                 entity.update(prefixes)
@@ -105,11 +111,10 @@ class PrefixFields:
         if searched and not self._alone:
             # Until no reader searches by the old ones any more: it would find them mixed with new ones.
             time.sleep(_REFRESH)
-        engine = self._rows.engine
-        ids = engine.ids(self._rows.collection, self._rows.scope())
+        ids = self._rows.ids()
         for start in range(0, len(ids), _BATCH):
             batch = ids[start : start + _BATCH]
-            with engine.lock:
+            with self._rows.engine.lock:
                 self._fill(field, batch, made)
                 self.mend(batch, {**self.made(), field: made})
             if not self._wanted(field, made):

@@ -10,10 +10,10 @@ from rag_plugins.filters import Filter, literal, to_milvus
 from rag_plugins.store.codec import TEXTS, decode
 from rag_plugins.store.engine import Engine, Entity
 from rag_plugins.store.entry import spilled_keys, with_spilled
-from rag_plugins.store.schema import dense_vector
+from rag_plugins.store.schema import dense_vector, sparse_vector
 from rag_plugins.store.state import State
 from rag_plugins.types import Passage
-from rag_plugins.vectors import FloatArray, Matrix
+from rag_plugins.vectors import FloatArray, Matrix, SparseVector
 
 __all__ = ["PASSAGE", "VIEWS", "Rows"]
 
@@ -44,6 +44,17 @@ class Rows:
         rows = self.engine.get(self.collection, list(dict.fromkeys(ids)), fields)
         return [row for row in rows if row["tenant"] == self.tenant]
 
+    def ids(self, filter: Filter | None = None) -> list[str]:
+        """All ids, ascending."""
+        return list(dict.fromkeys(self.engine.ids(self.collection, self.scope(filter))))
+
+    def count(self) -> int:
+        """How many rows the tenant has."""
+        # Lite counts all rows at once, but builds every row to count some of them.
+        others = f"tenant != {literal(self.tenant)}"
+        foreign = self.engine.query(self.collection, others, ["id"], limit=1)
+        return self.engine.count(self.collection, self.scope() if foreign else "")
+
     def passages(self, ids: Sequence[str], fields: Sequence[str] = PASSAGE) -> dict[str, Passage]:
         """Passages by id, in the order of `ids`; missing ones are left out."""
         rows = self.get(ids, fields)
@@ -51,6 +62,10 @@ class Rows:
         texts = self._state.get_all(keys) if keys else {}
         whole = {row["id"]: with_spilled(row, texts) for row in rows}
         return {id: decode(whole[id]) for id in ids if id in whole}
+
+    def sparse(self, field: str, ids: Sequence[str]) -> dict[str, SparseVector]:
+        """The stored vectors of a sparse field by id."""
+        return {row["id"]: sparse_vector(row[field]) for row in self.get(ids, ("id", "tenant", field))}
 
     def dense(self, field: str, ids: Sequence[str]) -> dict[str, FloatArray]:
         """The stored vectors of a dense field by id."""
