@@ -40,7 +40,7 @@ class Trial:
     """A funnel, the share of the exact search's best k that it finds, and what a search costs.
 
     `floor` is what may be promised: recall once the collection has grown, should the queries drawn have
-    been lucky by one standard error. `cost`: see the function of that name.
+    been lucky by two standard errors. `cost`: see the function of that name.
     """
 
     funnel: Funnel
@@ -152,6 +152,6 @@ class Measured:
 
 
 def _floor(shares: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Mean over the queries, the first axis, less its standard error."""
+    """Mean over the queries, the first axis, less twice its standard error."""
     error = shares.std(axis=0, dtype=np.float64) / sqrt(len(shares))
-    return shares.mean(axis=0, dtype=np.float64) - error
+    return shares.mean(axis=0, dtype=np.float64) - 2.0 * error

@@ -9,6 +9,7 @@ from threading import RLock
 
 from rag_plugins.errors import BadPassage
 from rag_plugins.filters import where
+from rag_plugins.ingest.funnels import FunnelKeeper
 from rag_plugins.ingest.manifest import DocumentRecord, Manifest
 from rag_plugins.lexical.statistics import StatisticsKeeper
 from rag_plugins.models.protocols import Encoder, Encoding, Leg, Representation, TokenModel
@@ -38,6 +39,7 @@ class Writer:
         tenant: str,
         keepers: Sequence[StatisticsKeeper] = (),
         token_encoder: TokenModel | None = None,
+        funnels: Sequence[FunnelKeeper] = (),
     ) -> None:
         """`token_encoder`, one of the legs' encoders, gives the token vectors that rows keep."""
         self.manifest = Manifest(store.state, tenant)
@@ -45,6 +47,8 @@ class Writer:
         self._legs = legs
         self._keepers = keepers
         self._token_encoder = token_encoder
+        self._funnels = funnels
+        self._written = 0
         self._lock = RLock()  # Counting and writing belong together; readers need not wait.
 
     def add(self, passages: Sequence[Passage]) -> list[str]:
@@ -100,10 +104,13 @@ class Writer:
                 self._lock.release()
 
     def settle(self) -> None:
-        """After a run of writes: bring stored term weights up to date and save the statistics."""
+        """After a run of writes: bring stored term weights and funnels up to date, save the statistics."""
         with self._lock:
             for keeper in self._keepers:
                 keeper.settle()
+            for funnel in self._funnels:
+                funnel.settle(self._written)
+            self._written = 0
 
     def close(self) -> None:
         """Save what is not yet saved."""
@@ -119,6 +126,7 @@ class Writer:
                 self._store.upsert(self._rows(batch))
                 for keeper in self._keepers:
                     keeper.stored(batch)
+            self._written += len(batch)
 
     def _drop(self, ids: Sequence[str]) -> int:
         removed = 0
