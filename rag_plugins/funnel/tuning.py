@@ -105,9 +105,10 @@ def tune(
     blocks = vectors if callable(vectors) else blocks_of(vectors)
     dim = queries.shape[-1]
     widths = _checked(dim, widths, rotation)
-    if not len(queries) or k < 1 or not 0.0 < recall <= 1.0:
+    if not len(queries) or k < 1 or not 0.0 < recall <= 1.0 or growth < 1.0:
         raise BadInput(
-            f"{len(queries)} queries, k {k}, recall {recall}: expected some, 1 or more, above 0 to 1"
+            f"{len(queries)} queries, k {k}, recall {recall}, growth {growth}: expected some queries, k and "
+            "growth from 1, recall above 0 and up to 1"
         )
     best, rows = exact_best(blocks, queries, k)
     if not rows:

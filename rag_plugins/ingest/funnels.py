@@ -197,7 +197,7 @@ class FunnelKeeper:
         return tuning
 
     def _asked(self, ids: Sequence[str]) -> Matrix:
-        """Queries to tune with: as many new ones as the passages written since allow, and the last ones before."""
+        """Queries to tune with: as many new ones as the passages written since allow, and earlier ones."""
         count = (len(ids) - self._record.rows) // _PASSAGES_A_QUERY
         texts = sample_sentences(self._store, ids, max(min(count, _QUERIES), 1))
         new = self._encoded(texts)
