@@ -3,49 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rag_plugins.funnel import Prefixes
-from rag_plugins.resident.blocks import Block, IntArray, Mask, gathered, grown, spans
-from rag_plugins.resident.codes import coded_widths, quantised
-from rag_plugins.resident.kernels import dots, sums
+from rag_plugins.resident import kernels
+from rag_plugins.resident.blocks import Block, gathered, grown, spans
+from rag_plugins.resident.codes import Codes, coded_widths
+from rag_plugins.resident.kernels import IntArray, Mask
+from rag_plugins.resident.shortlist import Scope, kth, shortlist
 from rag_plugins.vectors import FloatArray, Matrix
 
-__all__ = ["DenseIndex", "Found", "IntArray", "Mask"]
+__all__ = ["DenseIndex", "Found", "IntArray", "Mask", "Precision"]
 
 Found: TypeAlias = tuple[IntArray, FloatArray]
 """Rows, and their scores."""
+
+Precision: TypeAlias = Literal["float32", "float16"]
 
 _FEW = 2048
 """So many rows are scored exactly sooner than they are found by a scan."""
 
 _CHUNK = 16384
-"""Rows that an exact scan compares at once."""
+"""Rows that are widened to float32, or cut, at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _State:
-    """What a search sees; never changed, only replaced."""
+    """What a search sees; never changed, only replaced. `codes`: None where every search is exact."""
 
-    blocks: tuple[Block, ...]
-    prefixes: Prefixes | None
+    blocks: tuple[Block, ...] = ()
+    codes: Codes | None = None
+    prefixes: Prefixes | None = None
+
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        return self.blocks[-1].end if self.blocks else 0
 
 
 class DenseIndex:
     """Vectors by row, 0 to n-1. One writer at a time; any number may search meanwhile, and never wait."""
 
-    def __init__(self, dim: int, precision: Literal["float32", "float16"] = "float32") -> None:
+    def __init__(self, dim: int, precision: Precision = "float32") -> None:
         """`precision` is that of the full vectors."""
         self.dim = dim
-        self.precision: Literal["float32", "float16"] = precision
-        self._state = _State((), None)
+        self.precision: Precision = precision
+        self._state = _State()
 
     def __len__(self) -> int:
-        return _rows(self._state)
+        return self._state.rows
 
     @property
     def prefixes(self) -> Prefixes | None:
@@ -54,16 +64,26 @@ class DenseIndex:
 
     def append(self, vectors: Matrix) -> None:
         """Rows (n, dim) of unit length, after those that there are."""
-        state = self._state
-        if len(vectors):
-            blocks = grown(state.blocks, vectors, state.prefixes, self.precision)
-            self._state = _State(blocks, state.prefixes)
+        if not len(vectors):
+            return
+        state, start = self._state, len(self)
+        blocks = grown(state.blocks, vectors, self.precision)
+        codes = state.codes and state.codes.grown(start, len(vectors))
+        if codes and state.prefixes:
+            # The codes of what is kept, rounded to float16 or not: those that its rows would be given later.
+            codes.write(start, state.prefixes, vectors.astype(self.precision, copy=False))
+        self._state = replace(state, blocks=blocks, codes=codes)
 
     def set_prefixes(self, prefixes: Prefixes | None) -> None:
         """Search through these from now on; None: exactly. Raises `BadInput` where they are too wide."""
-        if prefixes is not None:
-            prefixes.funnel.check(self.dim)
-        self._state = _State(tuple(block.coded(prefixes) for block in self._state.blocks), prefixes)
+        widths = coded_widths(prefixes, self.dim)
+        if prefixes is None or not widths:
+            self._state = replace(self._state, codes=None, prefixes=prefixes)
+            return
+        codes = Codes.empty(widths, len(self))
+        for block in self._state.blocks:
+            codes.write(block.start, prefixes, block.rows)
+        self._state = replace(self._state, codes=codes, prefixes=prefixes)
 
     def search(self, query: FloatArray, limit: int, mask: Mask | None, *, exact: bool = False) -> Found:
         """The best `limit` rows among those that are True in `mask` (all for None), in no order.
@@ -71,146 +91,111 @@ class DenseIndex:
         More than `limit` where the last are equal. Rows beyond the mask's length are not seen. `query` (dim,)
         is of unit length; `exact`: by full vectors, whatever the prefixes.
         """
-        state = _seen(self._state, mask)
-        prefixes = None if exact else state.prefixes
-        allowed = _rows(state) if mask is None else int(np.count_nonzero(mask[: _rows(state)]))
-        if limit < 1 or not allowed:
+        state = self._state if not exact else replace(self._state, codes=None, prefixes=None)
+        scope = _scope(state, mask)
+        if limit < 1 or not scope.allowed:
             return np.zeros(0, np.int64), np.zeros(0, np.float32)
-        if mask is not None and allowed <= max(_FEW, limit):
-            return _best(_scored(state, np.flatnonzero(mask[: _rows(state)]), query, prefixes), limit)
-        if not coded_widths(prefixes, self.dim):
-            return _best(_scored(state, _near(state, query, limit, mask), query, None), limit)
-        assert prefixes is not None  # noqa: S101
-        return _best(_scored(state, _shortlist(state, prefixes, query, limit, mask), query, prefixes), limit)
+        rows, scores = _scored(state, _candidates(state, query, limit, scope), query)
+        good = scores >= kth(scores, limit)
+        return rows[good], scores[good]
 
     def vectors(self, rows: IntArray) -> Matrix:
         """Full vectors (len(rows), dim), float32."""
-        blocks = self._state.blocks
-        like = np.empty((0, self.dim), self.precision)
-        return gathered(blocks, rows, lambda block: block.full, like).astype(np.float32, copy=False)
+        found = gathered(self._state.blocks, rows, self.dim, self.precision)
+        return found.astype(np.float32, copy=False)
 
     def kept(self, rows: IntArray) -> DenseIndex:
         """A copy of these rows, in this order."""
-        state = self._state
-        other = DenseIndex(self.dim, self.precision)
-        widths = coded_widths(state.prefixes, self.dim)
-        block = Block.empty(0, len(rows), self.dim, self.precision, widths)
-        names = block.arrays()
-        filled = {
-            name: gathered(state.blocks, rows, lambda b, name=name: b.arrays()[name], like)
-            for name, like in names.items()
-        }
-        other._state = _State((Block.of(filled, 0, len(widths)),), state.prefixes)
+        state, other = self._state, DenseIndex(self.dim, self.precision)
+        full = gathered(state.blocks, rows, self.dim, self.precision)
+        codes = state.codes and state.codes.take(rows)
+        other._state = _State((Block(0, len(rows), full),), codes, state.prefixes)
         return other
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All there is, by name, not copied: for a snapshot."""
-        return {
-            f"{number}/{name}": part
-            for number, block in enumerate(self._state.blocks)
-            for name, part in block.used.arrays().items()
-        }
+        state = self._state
+        full = {f"full/{number}": block.rows for number, block in enumerate(state.blocks)}
+        return full | (state.codes.arrays(state.rows) if state.codes else {})
 
     @classmethod
     def of(
         cls,
         arrays: Mapping[str, NDArray[Any]],
         dim: int,
-        precision: Literal["float32", "float16"],
+        precision: Precision,
         prefixes: Prefixes | None,
     ) -> DenseIndex:
         """What `arrays` gave, with the prefixes that it had."""
         index = cls(dim, precision)
-        blocks: list[Block] = []
-        stages = len(coded_widths(prefixes, dim))
-        while f"{len(blocks)}/full" in arrays:
-            number = f"{len(blocks)}/"
-            own = {
-                name.removeprefix(number): part for name, part in arrays.items() if name.startswith(number)
-            }
-            blocks.append(Block.of(own, blocks[-1].end if blocks else 0, stages))
-        index._state = _State(tuple(blocks), prefixes)
+        blocks: tuple[Block, ...] = ()
+        while (name := f"full/{len(blocks)}") in arrays:
+            start = blocks[-1].end if blocks else 0
+            blocks += (Block(start, start + len(arrays[name]), arrays[name]),)
+        widths = coded_widths(prefixes, dim)
+        codes = Codes.of(arrays, widths) if widths else None
+        index._state = _State(blocks, codes, prefixes)
         return index
 
     @property
     def nbytes(self) -> int:
         """Bytes in use."""
-        return sum(block.used.full.nbytes + block.used.codes.nbytes for block in self._state.blocks)
+        state = self._state
+        codes = state.codes.nbytes(state.rows) if state.codes else 0
+        return codes + sum(block.rows.nbytes for block in state.blocks)
 
 
-def _rows(state: _State) -> int:
-    return state.blocks[-1].end if state.blocks else 0
+def _scope(state: _State, mask: Mask | None) -> Scope:
+    if mask is None:
+        return Scope(state.rows, None, state.rows)
+    mask = mask[: state.rows]
+    return Scope(len(mask), mask, int(np.count_nonzero(mask)))
 
 
-def _seen(state: _State, mask: Mask | None) -> _State:
-    """The state without what lies beyond the mask."""
-    if mask is None or len(mask) >= _rows(state):
-        return state
-    return _State(
-        tuple(block.until(len(mask)) for block in state.blocks if block.start < len(mask)), state.prefixes
-    )
+def _candidates(state: _State, query: FloatArray, limit: int, scope: Scope) -> IntArray:
+    """The rows, ascending, that are to be scored by the last stage."""
+    if scope.mask is not None and scope.allowed <= max(_FEW, limit):
+        return np.flatnonzero(scope.mask)
+    if state.codes is None or state.prefixes is None:
+        return _near(state, query, limit, scope)
+    return shortlist(state.codes, state.prefixes, query, limit, scope)
 
 
-def _best(found: Found, limit: int) -> Found:
-    """Those that score as well as the one at `limit`, or better."""
-    rows, scores = found
-    if len(rows) <= limit:
-        return found
-    good = scores >= np.partition(scores, -limit)[-limit]
-    return rows[good], scores[good]
+def _near(state: _State, query: FloatArray, limit: int, scope: Scope) -> IntArray:
+    """The rows of the exact search, and those so near that the rounding of a fast product may hide them."""
+    scores = np.empty(state.rows, np.float32)
+    for block in state.blocks:
+        for first in range(0, len(block.rows), _CHUNK):
+            part = block.rows[first : first + _CHUNK].astype(np.float32, copy=False)
+            np.dot(part, query, out=scores[block.start + first :][: len(part)])
+    scores = scores[: scope.rows]
+    if scope.mask is not None:
+        scores[~scope.mask] = -np.inf
+    margin = len(query) * float(np.finfo(np.float32).eps)
+    # No part of the scores has a better one at this rank than the whole.
+    some = kth(scores[:: max(len(scores) // _CHUNK, 1)], limit) - margin
+    rows = np.flatnonzero(scores >= some)
+    return rows[scores[rows] >= kth(scores[rows], limit) - margin]
 
 
-def _scored(state: _State, rows: IntArray, query: FloatArray, prefixes: Prefixes | None) -> Found:
+def _scored(state: _State, rows: IntArray, query: FloatArray) -> Found:
     """Ascending rows with their scores at the width of the last stage. Equal vectors score the same."""
-    width = len(query) if prefixes is None else prefixes.funnel.width
-    short = query if prefixes is None else prefixes.cut(query, width)
     scores = np.empty(len(rows), np.float32)
     for block, places, inside in spans(state.blocks, rows):
-        for first in range(0, len(inside), _CHUNK):
-            full = block.full[inside[first : first + _CHUNK]].astype(np.float32, copy=False)
-            scores[places][first : first + _CHUNK] = dots(
-                full if prefixes is None else prefixes.cut(full, width), short
-            )
+        if state.prefixes is None or state.prefixes.funnel.width == len(query):
+            scores[places] = kernels.products(block.array, inside, query)
+        else:
+            scores[places] = _cut_products(block, inside, query, state.prefixes)
     return rows, scores
 
 
-def _near(state: _State, query: FloatArray, limit: int, mask: Mask | None) -> IntArray:
-    """The rows of the exact search, and those so near that the rounding of a fast product may hide them."""
-    parts = [
-        block.full[first : min(first + _CHUNK, block.rows)].astype(np.float32, copy=False) @ query
-        for block in state.blocks
-        for first in range(0, block.rows, _CHUNK)
-    ]
-    scores = np.concatenate(parts)
-    if mask is not None:
-        scores[~mask[: len(scores)]] = -np.inf
-    margin = len(query) * np.finfo(np.float32).eps
-    return np.flatnonzero(scores >= _kth(scores, limit) - margin)
-
-
-def _shortlist(
-    state: _State, prefixes: Prefixes, query: FloatArray, limit: int, mask: Mask | None
-) -> IntArray:
-    """Rows that the stages before the last leave over, ascending."""
-    funnel = prefixes.funnel
-    stages = [stage for stage in funnel.stages if stage.width < len(query)]
-    short, _ = quantised(prefixes.cut(query, stages[-1].width))
-    rows = np.arange(_rows(state)) if mask is None else np.flatnonzero(mask[: _rows(state)])
-    totals = np.zeros(len(rows), np.int32)
-    for number, stage in enumerate(stages):
-        scores = np.empty(len(rows), np.float32)
-        for block, places, inside in spans(state.blocks, rows):
-            columns = block.codes.columns[number]
-            part = columns[inside] if number or mask is not None else columns[: block.rows]
-            narrow = stage.width - columns.shape[1]
-            totals[places] += sums(part, short[narrow : stage.width])
-            scores[places] = totals[places] * block.codes.factors[number][inside]
-        kept = funnel.kept(stage, limit) if stage.width < funnel.width else max(4 * limit, limit + 100)
-        good = np.flatnonzero(scores >= _kth(scores, kept))
-        rows, totals = rows[good], totals[good]
-    return rows
-
-
-def _kth(scores: FloatArray, count: int) -> np.float32:
-    """The score at rank `count`, the lowest where there are fewer."""
-    return np.partition(scores, -count)[-count] if count < len(scores) else scores.min()
+def _cut_products(block: Block, rows: IntArray, query: FloatArray, prefixes: Prefixes) -> FloatArray:
+    """Cosines of prefixes."""
+    width = prefixes.funnel.width
+    short, scores = prefixes.cut(query, width), np.empty(len(rows), np.float32)
+    for first in range(0, len(rows), _CHUNK):
+        # Cut in float64, since BLAS may round equal rows differently.
+        part: NDArray[Any] = block.array[rows[first : first + _CHUNK]].astype(np.float64)
+        cut = prefixes.cut(part, width)
+        scores[first : first + len(part)] = kernels.products(cut, np.arange(len(part)), short)
+    return scores
