@@ -9,7 +9,10 @@ from types import MappingProxyType, TracebackType
 from typing import Self
 
 from rag_plugins.config import Bm25Leg, Config
+from rag_plugins.errors import BadInput
 from rag_plugins.filters import Filter
+from rag_plugins.funnel.tuning import Tuning
+from rag_plugins.ingest.funnels import FunnelKeeper
 from rag_plugins.ingest.indexer import Indexer, IngestSummary
 from rag_plugins.ingest.writer import Writer
 from rag_plugins.lexical.mining import mine
@@ -26,7 +29,7 @@ from rag_plugins.store.assets import AssetStore
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.text import clean
 from rag_plugins.types import EmbedText, Hit, Hits, JsonValue, Passage, Provenance, embed_text, passage_id
-from rag_plugins.wiring import make_legs, make_reranker, make_search, make_store, token_model
+from rag_plugins.wiring import make_funnels, make_legs, make_reranker, make_search, make_store, token_model
 
 __all__ = ["RagIndex"]
 
@@ -55,6 +58,7 @@ class RagIndex:
         legs: Sequence[Leg],
         retriever: HybridRetriever,
         writer: Writer,
+        funnels: Sequence[FunnelKeeper],
     ) -> None:
         """Take what `open` has built."""
         self.config = config
@@ -63,6 +67,7 @@ class RagIndex:
         self._legs = legs
         self._retriever = retriever
         self._writer = writer
+        self._funnels = {keeper.leg: keeper for keeper in funnels}
         self._indexer = Indexer(writer, store.assets, config, tenant)
         # Runs on close(), on garbage collection or at exit, whichever comes first, and once.
         self._finalizer = weakref.finalize(self, _shut, writer, store)
@@ -98,10 +103,11 @@ class RagIndex:
     def _wire(cls, config: Config, tenant: str, store: MilvusStore, legs: Sequence[Leg]) -> RagIndex:
         searches = make_search(config, legs, store)
         keepers = [StatisticsKeeper(store, name, search, tenant) for name, search in searches.items()]
-        writer = Writer(store, legs, tenant, keepers, token_model(config, legs))
+        funnels = make_funnels(config, legs, store, tenant)
+        writer = Writer(store, legs, tenant, keepers, token_model(config, legs), funnels)
         reranker = make_reranker(config, legs)
         retriever = HybridRetriever(store, legs, config.fusion, searches, reranker, config.reranker)
-        return cls(config, tenant, store, legs, retriever, writer)
+        return cls(config, tenant, store, legs, retriever, writer, funnels)
 
     @property
     def assets(self) -> AssetStore:
@@ -199,6 +205,25 @@ class RagIndex:
     ) -> Outcome:
         """Search and keep what every stage made of the query: for measuring. `exact`: without the funnel."""
         return self._retriever.run(query, k, filter=filter, depth=depth, exact=exact)
+
+    def tune(
+        self,
+        leg: str | None = None,
+        *,
+        recall: float = 0.99,
+        k: int = 10,
+        queries: Sequence[str] | None = None,
+    ) -> Tuning:
+        """Measure which funnel finds `recall` of a dense leg's best `k`, and search by it from now on.
+
+        `leg` is by default the only one; `queries` are by default sentences of the passages. Raises
+        `BadInput`, also where there are too few passages to measure, and `ConfigError`.
+        """
+        if leg is None and len(self._funnels) == 1:
+            leg = next(iter(self._funnels))
+        if leg not in self._funnels:
+            raise BadInput(f"leg {leg!r}: name one of the dense legs {list(self._funnels)}")
+        return self._funnels[leg].tune(recall, k, queries)
 
     def mine_dictionary(self) -> DomainDictionary:
         """A first domain dictionary, made of what retrieval reads of the collection: see `lexical.mining`.

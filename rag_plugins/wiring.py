@@ -9,6 +9,7 @@ from typing import cast
 
 from rag_plugins.config import Bm25Leg, Config, CrossEncoderConfig, DenseLeg, LegConfig, SparseLeg
 from rag_plugins.errors import ConfigError
+from rag_plugins.ingest.funnels import FunnelKeeper
 from rag_plugins.ingest.prefixes import server_widths
 from rag_plugins.lexical.plan import TermIndex
 from rag_plugins.lexical.remote import MilvusTerms
@@ -25,7 +26,7 @@ from rag_plugins.store.schema import VectorField
 
 _NONE: Mapping[str, Encoder] = MappingProxyType({})
 
-__all__ = ["make_legs", "make_reranker", "make_search", "make_store", "token_model"]
+__all__ = ["make_funnels", "make_legs", "make_reranker", "make_search", "make_store", "token_model"]
 
 
 def make_legs(configs: Sequence[LegConfig], encoders: Mapping[str, Encoder] = _NONE) -> list[Leg]:
@@ -137,6 +138,15 @@ def make_search(config: Config, legs: Sequence[Leg], store: MilvusStore) -> dict
 
 def _terms(store: MilvusStore, leg: str, encoder: Bm25Encoder) -> TermIndex:
     return ResidentTerms(store, leg, encoder) if store.is_file else MilvusTerms(store, leg, encoder)
+
+
+def make_funnels(config: Config, legs: Sequence[Leg], store: MilvusStore, tenant: str) -> list[FunnelKeeper]:
+    """What keeps the funnel of each dense leg true. Raises `ConfigError` for what its model cannot have."""
+    return [
+        FunnelKeeper(store, leg, settings, tenant)
+        for leg, settings in zip(legs, config.legs, strict=True)
+        if isinstance(settings, DenseLeg)
+    ]
 
 
 def token_model(config: Config, legs: Sequence[Leg]) -> TokenModel | None:

@@ -66,6 +66,11 @@ class FunnelKeeper:
         self._queries: Matrix | None = None
         self._reconcile()
 
+    @property
+    def leg(self) -> str:
+        """Whose funnel it is."""
+        return self._field
+
     def settle(self, written: int) -> None:
         """After writing so many passages: fit and tune where it is time to. A failure is logged, no more."""
         self._most += written
