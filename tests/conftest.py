@@ -1,6 +1,10 @@
-"""Milvus for tests: `milvus_uri` is a Lite file or a server in turn, `collection` a name of its own."""
+"""Milvus for tests: `milvus_uri` is a Lite file or a server in turn, `collection` a name of its own.
+
+The server is Milvus Lite's, or the one at RAG_TEST_MILVUS_URI; see docs/milvus.md.
+"""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,6 +16,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+_NAME = re.compile(r"test_[0-9a-f]{32}(_\w+)?")
+
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("timeless", settings.default, deadline=None)
 settings.load_profile("timeless")
@@ -21,7 +27,7 @@ class MilvusServer:
     """`milvus-lite server` on loopback: the network path, without containers."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self.port = _free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
         self._process = None
@@ -31,9 +37,9 @@ class MilvusServer:
             Path(sys.executable).with_name("milvus-lite"),
             "server",
             "--data-dir",
-            self._folder / "data",
+            self.folder / "data",
         ]
-        with open(self._folder / "server.log", "ab") as log:
+        with open(self.folder / "server.log", "ab") as log:
             self._process = subprocess.Popen(
                 [*map(str, command), "--host", "127.0.0.1", "--port", str(self.port)], stdout=log, stderr=log
             )
@@ -58,7 +64,7 @@ class MilvusServer:
                 return
             except OSError:
                 time.sleep(0.02)
-        raise RuntimeError((self._folder / "server.log").read_text())
+        raise RuntimeError((self.folder / "server.log").read_text())
 
 
 def _free_port() -> int:
@@ -79,10 +85,25 @@ def own_milvus_server(tmp_path_factory):
 @pytest.fixture(scope="session")
 def milvus_server(tmp_path_factory):
     """The URI of a server that all tests share."""
+    if given := os.environ.get("RAG_TEST_MILVUS_URI"):
+        yield given
+        _drop_all(given)
+        return
     server = MilvusServer(tmp_path_factory.mktemp("milvus"))
     server.start()
     yield server.uri
     server.stop()
+
+
+def _drop_all(uri):
+    """A server that was there before is left as it was."""
+    from pymilvus import MilvusClient
+
+    client = MilvusClient(uri)
+    for name in client.list_collections():
+        if _NAME.fullmatch(name):
+            client.drop_collection(name)
+    client.close()
 
 
 @pytest.fixture(params=["file", "server"])

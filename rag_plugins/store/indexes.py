@@ -114,10 +114,12 @@ def _settings(config: Indexes, fields: Sequence[VectorField]) -> dict[str, Index
     unknown = sorted(set(config).difference(dense))
     if unknown:
         raise ConfigError(f"[store.index] {', '.join(unknown)}: the dense fields are {', '.join(dense)}")
-    found = {name: config.get(name) or config.get(field.prefix_of or "") for name, field in dense.items()}
-    settings = {name: index for name, index in found.items() if index is not None}
-    for name, index in settings.items():
-        _check(dense[name], index)
+    settings: dict[str, IndexConfig] = {}
+    for name, stored in dense.items():
+        index = config.get(name) or config.get(stored.prefix_of or "") or IndexConfig()
+        _check(stored, index)
+        if index.type != "AUTOINDEX":  # The engine's own choice.
+            settings[name] = index
     return settings
 
 
