@@ -1,0 +1,50 @@
+"""Texts to measure a model on where nobody gives any, and those that somebody does."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+from rag_plugins.errors import BadDocument, BadInput
+from rag_plugins.evaluation.beir import read_folder
+from rag_plugins.text import clean
+
+__all__ = ["manual_texts", "read_texts"]
+
+_WORDS = 12
+"""The shortest text that says something of its own."""
+
+
+def read_texts(path: Path) -> list[str]:
+    """The paragraphs of a text file, or the corpus of a BEIR-format folder. Raises `BadDocument`."""
+    if path.is_dir():
+        return list(read_folder(path).corpus.values())
+    try:
+        text = clean(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadDocument(path.name, None, f"cannot be read: {error}") from error
+    return [part.strip() for part in re.split(r"\n\s*\n", text) if part.strip()]
+
+
+def manual_texts(count: int) -> list[str]:
+    """So many passages of English technical prose that every machine has: Python's own documentation.
+
+    They are the docstrings of its standard library. Raises `BadInput` where that comes without sources.
+    """
+    folder = Path(sysconfig.get_path("stdlib"))
+    texts = sorted({text for path in sorted(folder.glob("*.py")) for text in _docstrings(path)})
+    if not texts:
+        raise BadInput(f"{folder} has no sources to take texts from: give some of your own")
+    return Random(0).sample(texts, min(count, len(texts)))
+
+
+def _docstrings(path: Path) -> Iterator[str]:
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        text = ast.get_docstring(node) if isinstance(node, kinds) else None
+        if text and len(text.split()) >= _WORDS:
+            yield clean(text)
