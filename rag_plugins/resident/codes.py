@@ -60,7 +60,7 @@ class Codes:
 
     def grown(self, rows: int, more: int) -> Codes:
         """The first `rows` rows, with room for `more` after them: itself where there is."""
-        room = len(self.factors[0])
+        room = len(self.columns[0])
         if rows + more <= room:
             return self
         other = Codes.empty(self.widths, max(rows + more, rows + rows // 2))
@@ -72,7 +72,7 @@ class Codes:
     def take(self, rows: IntArray) -> Codes:
         """A copy of these rows."""
         return Codes.of(
-            {name: part[rows] for name, part in self.arrays(len(self.factors[0])).items()}, self.widths
+            {name: part[rows] for name, part in self.arrays(len(self.columns[0])).items()}, self.widths
         )
 
     def arrays(self, rows: int) -> dict[str, NDArray[Any]]:
@@ -84,7 +84,7 @@ class Codes:
     def of(cls, arrays: Mapping[str, NDArray[Any]], widths: tuple[int, ...]) -> Codes:
         """What `arrays` gave."""
         columns = tuple(arrays[f"columns/{stage}"] for stage in range(len(widths)))
-        factors = tuple(arrays[f"factors/{stage}"] for stage in range(len(widths)))
+        factors = tuple(_whole_groups(arrays[f"factors/{stage}"]) for stage in range(len(widths)))
         codes = cls(widths, columns, factors, kernels.room(columns[0]))
         kernels.fill(codes.sketch, columns[0], 0, len(columns[0]))
         return codes
@@ -92,9 +92,14 @@ class Codes:
     def nbytes(self, rows: int) -> int:
         """Bytes in use by the first `rows` rows."""
         sketch = (
-            0 if self.sketch is self.columns[0] else rows * self.sketch.nbytes // max(len(self.factors[0]), 1)
+            0 if self.sketch is self.columns[0] else rows * self.sketch.nbytes // max(len(self.columns[0]), 1)
         )
         return sketch + sum(part.nbytes for part in self.arrays(rows).values())
+
+
+def _whole_groups(factors: FloatArray) -> FloatArray:
+    """With room for as many rows as are scanned at once."""
+    return np.pad(factors, (0, -len(factors) % GROUP))
 
 
 def coded_widths(prefixes: Prefixes | None, dim: int) -> tuple[int, ...]:

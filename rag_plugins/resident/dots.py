@@ -56,27 +56,29 @@ def scan(
 ) -> int:
     """Rows that score `threshold` or more, of every `step`th group of 64, and their scores; how many.
 
-    An empty mask is none.
+    An empty mask is none. There are factors for whole groups.
     """
-    sums = np.empty(_GROUP, np.int32)
+    sums, near = np.empty(_GROUP, np.int32), np.empty(_GROUP, np.float32)
     offset = np.int32(0)
     for column in range(len(query)):
-        offset += np.int32(15) * np.int32(query[column])
+        offset = np.int32(offset + np.int32(15) * np.int32(query[column]))
     count = 0
     for group in range(0, (rows + _GROUP - 1) // _GROUP, step):
         start = group * _GROUP
         size = min(_GROUP, rows - start)
         _sums(sketch, group, size, query, sums)
-        near = 0
-        for lane in range(size):
-            near |= np.float32(np.int32(2 * sums[lane] - offset)) * factors[start + lane] >= threshold
-        if near:
-            for lane in range(size):
-                score = np.float32(np.int32(2 * sums[lane] - offset)) * factors[start + lane]
-                if score >= threshold and (len(mask) == 0 or mask[start + lane]):
-                    found[count] = start + lane
-                    scores[count] = score
-                    count += 1
+        scale = factors[start : start + _GROUP]
+        # All 64 in two loops of a known length, which become a few instructions; there may be no row there.
+        for lane in range(_GROUP):
+            near[lane] = np.float32(np.int32(2 * sums[lane] - offset)) * scale[lane]
+        hits = 0
+        for lane in range(_GROUP):
+            hits += near[lane] >= threshold
+        for lane in range(size if hits else 0):
+            if near[lane] >= threshold and (len(mask) == 0 or mask[start + lane]):
+                found[count] = start + lane
+                scores[count] = near[lane]
+                count += 1
     return count
 
 
