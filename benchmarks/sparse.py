@@ -117,9 +117,10 @@ def _stored(path: Path, made: dict[str, Made], ids: Sequence[str]) -> MilvusStor
 
 
 def _measured(kind: str, made: Made, ids: Sequence[str], store: MilvusStore) -> dict[str, dict[str, float]]:
-    index = SparseIndex()
+    written = SparseIndex()
     for start in range(0, len(made.rows), _BATCH):
-        index.append(made.rows[start : start + _BATCH])
+        written.append(made.rows[start : start + _BATCH])
+    index = SparseIndex.of(written.arrays())  # As it is opened.
 
     def ours(query: SparseVector) -> list[tuple[str, float]]:
         return _ranking(ids, *index.search(query, _BEST, None))

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count, islice
-from typing import Protocol
+from itertools import chain, compress, count, islice
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ from rag_plugins.lexical.plan import Plan
 from rag_plugins.lexical.ranking import SymbolPlan, best, scores
 from rag_plugins.lexical.segment import Saturation, Segment, joined
 from rag_plugins.resident.lists import IntArray, union
+from rag_plugins.resident.selection import loops
+from rag_plugins.resident.strings import packed, unpacked
 
 __all__ = ["Analysed", "Postings"]
 
@@ -44,8 +46,8 @@ class Analysed:
 
 
 class _Surfaces(Protocol):
-    def add(self, surface: str) -> None: ...
-    def discard(self, surface: str) -> None: ...
+    def add(self, surfaces: Iterable[str]) -> None: ...
+    def discard(self, surfaces: Iterable[str]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +55,13 @@ class _State:
     """What a search sees. The dictionaries only ever grow: a symbol that is not in its segments does no harm.
 
     `symbols` number names as they are asked for, `names` are the same by number; `forms`: the surfaces of
-    a term but for the term itself.
+    a term but for the term itself. `frequencies`: passages by surface.
     """
 
     symbols: defaultdict[str, int] = field(default_factory=lambda: _numbered([]))
     names: list[str] = field(default_factory=list[str])
     forms: dict[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
+    frequencies: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     segments: tuple[Segment, ...] = ()
 
 
@@ -70,7 +73,21 @@ class Postings:
         self._term = term
         self._vocabulary = vocabulary
         self._state = _State()
-        self._frequencies: NDArray[np.int32] = np.zeros(0, np.int32)  # Passages by surface.
+        loops()  # So that no search waits for it.
+
+    @classmethod
+    def of(
+        cls, arrays: Mapping[str, NDArray[Any]], term: Callable[[str], str], vocabulary: _Surfaces
+    ) -> Postings:
+        """What `arrays` gave, under the same `term`; `vocabulary` learns the surfaces."""
+        postings = cls(term, vocabulary)
+        postings._state = state = _loaded(arrays)
+        vocabulary.add(compress(state.names, state.frequencies.tolist()))
+        return postings
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All there is, by name: for `of`. It may be called while another thread writes."""
+        return _dumped(self._state)
 
     def __len__(self) -> int:
         return sum(int(segment.alive.sum()) for segment in self._state.segments)
@@ -127,20 +144,22 @@ class Postings:
         for segment in fresh:
             changes[segment.surfaces.symbols] += segment.surfaces.sizes
         segments = _tidied([*left, *fresh])
-        self._count(changes)
-        self._state = dataclasses.replace(state, segments=segments)
+        self._state = dataclasses.replace(state, frequencies=self._counted(changes), segments=segments)
         self._forget_names()
 
-    def _count(self, changes: NDArray[np.int32]) -> None:
-        """Keep frequencies, vocabulary and forms true."""
-        before = np.pad(self._frequencies, (0, len(changes) - len(self._frequencies)))
-        self._frequencies = before + changes
-        for symbol in np.flatnonzero((before == 0) & (self._frequencies > 0)).tolist():
-            surface = self._state.names[symbol]
-            self._vocabulary.add(surface)
+    def _counted(self, changes: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The frequencies as they are now; vocabulary and forms are kept true."""
+        before = np.pad(self._state.frequencies, (0, len(changes) - len(self._state.frequencies)))
+        after = before + changes
+        names = self._state.names
+        fresh = {names[symbol]: symbol for symbol in np.flatnonzero((before == 0) & (after > 0)).tolist()}
+        for surface, symbol in fresh.items():
             self._learn_form(self._term(surface), surface, symbol)
-        for symbol in np.flatnonzero((before > 0) & (self._frequencies == 0)).tolist():
-            self._vocabulary.discard(self._state.names[symbol])
+        self._vocabulary.add(fresh)
+        self._vocabulary.discard(
+            names[symbol] for symbol in np.flatnonzero((before > 0) & (after == 0)).tolist()
+        )
+        return after
 
     def _learn_form(self, term: str, surface: str, symbol: int) -> None:
         known = self._state.forms.get(term, ())
@@ -159,13 +178,41 @@ class Postings:
             term: tuple(new[symbol] for symbol in symbols if symbol in new)
             for term, symbols in state.forms.items()
         }
-        self._frequencies = self._frequencies[living]
         self._state = _State(
             _numbered(names),
             names,
             {term: symbols for term, symbols in forms.items() if symbols},
+            state.frequencies[living],
             tuple(segment.renamed(living) for segment in state.segments),
         )
+
+
+def _dumped(state: _State) -> dict[str, NDArray[Any]]:
+    count = len(state.frequencies)  # A writer may have got further with names and forms.
+    forms = {
+        term: [symbol for symbol in symbols if symbol < count] for term, symbols in [*state.forms.items()]
+    }
+    arrays = {"frequencies": state.frequencies, "segments": np.array([len(state.segments)])}
+    arrays["names"], arrays["names/ends"] = packed(state.names[:count])
+    arrays["forms"], arrays["forms/ends"] = packed(forms)
+    arrays["forms/sizes"] = np.fromiter(map(len, forms.values()), np.int32, len(forms))
+    arrays["forms/symbols"] = np.fromiter(chain.from_iterable(forms.values()), np.int32)
+    for number, segment in enumerate(state.segments):
+        arrays |= {f"{number}/{name}": array for name, array in segment.arrays().items()}
+    return arrays
+
+
+def _loaded(arrays: Mapping[str, NDArray[Any]]) -> _State:
+    names = unpacked(arrays["names"], arrays["names/ends"])
+    symbols, sizes = iter(arrays["forms/symbols"].tolist()), arrays["forms/sizes"].tolist()
+    forms = unpacked(arrays["forms"], arrays["forms/ends"])
+    return _State(
+        _numbered(names),
+        names,
+        {term: tuple(islice(symbols, size)) for term, size in zip(forms, sizes, strict=True)},
+        arrays["frequencies"],
+        tuple(Segment.loaded(arrays, f"{number}/") for number in range(int(arrays["segments"][0]))),
+    )
 
 
 def _numbered(names: Sequence[str]) -> defaultdict[str, int]:

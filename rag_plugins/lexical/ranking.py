@@ -67,9 +67,9 @@ def scores(segment: Segment, plan: SymbolPlan, saturation: Saturation) -> NDArra
 
 def best(ids: Sequence[str], scores: NDArray[np.float64], limit: int, mask: Mask) -> list[tuple[str, float]]:
     """(id, score) of the best rows above 0 in the mask, in no order; more than `limit` where the last tie."""
-    rows = best_rows(scores, limit, mask)
+    rows, of_rows = best_rows(scores, limit, mask)
     found: list[int] = rows.tolist()
-    return [(ids[row], score) for row, score in zip(found, scores[rows].tolist(), strict=True)]
+    return [(ids[row], score) for row, score in zip(found, of_rows.tolist(), strict=True)]
 
 
 def _add(segment: Segment, plan: SymbolPlan, damping: Floats, total: Floats) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rag_plugins.resident.lists import IntArray, Lists, merged, narrow, union
 from rag_plugins.resident.selection import Mask
+from rag_plugins.resident.strings import packed, unpacked
 from rag_plugins.vectors import FloatArray
 
 __all__ = ["Saturation", "Segment", "joined"]
@@ -55,6 +56,28 @@ class Segment:
             Lists.counted(np.concatenate(surfaces), np.repeat(rows, lengths)),
             Lists.of(np.concatenate(units), np.repeat(rows, extents), narrow(positions)),
         )
+
+    @classmethod
+    def loaded(cls, arrays: Mapping[str, NDArray[Any]], prefix: str) -> Segment:
+        """What `arrays` gave, under names that begin so."""
+        ids = unpacked(arrays[f"{prefix}ids"], arrays[f"{prefix}ends"])
+        return cls(
+            ids,
+            dict(zip(ids, range(len(ids)), strict=True)),
+            arrays[f"{prefix}alive"],
+            arrays[f"{prefix}lengths"],
+            arrays[f"{prefix}extents"],
+            Lists.loaded(arrays, f"{prefix}surfaces/"),
+            Lists.loaded(arrays, f"{prefix}units/"),
+        )
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """By name, for `loaded`."""
+        ids, ends = packed(self.ids)
+        surfaces = {f"surfaces/{name}": array for name, array in self.surfaces.arrays().items()}
+        units = {f"units/{name}": array for name, array in self.units.arrays().items()}
+        rows = {"alive": self.alive, "lengths": self.lengths, "extents": self.extents}
+        return {"ids": ids, "ends": ends, **rows, **surfaces, **units}
 
     @property
     def symbols(self) -> IntArray:

@@ -45,19 +45,19 @@ class Vocabulary:
 
     def __init__(self, surfaces: Iterable[str] = ()) -> None:
         """Repeats do no harm."""
-        self._table = _table(sorted(set(surfaces)))
-        self._changes: dict[str, bool] = {}
+        self._table = _table([])
+        self._changes = dict.fromkeys(surfaces, True)
         self._changing = Lock()
 
-    def add(self, surface: str) -> None:
-        """Know a surface from now on."""
+    def add(self, surfaces: Iterable[str]) -> None:
+        """Know them from now on."""
         with self._changing:
-            self._changes[surface] = True
+            self._changes |= dict.fromkeys(surfaces, True)
 
-    def discard(self, surface: str) -> None:
-        """Know it no longer."""
+    def discard(self, surfaces: Iterable[str]) -> None:
+        """Know them no longer."""
         with self._changing:
-            self._changes[surface] = False
+            self._changes |= dict.fromkeys(surfaces, False)
 
     def __len__(self) -> int:
         return len(self._merged().surfaces)

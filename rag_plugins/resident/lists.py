@@ -5,8 +5,8 @@ What terms count in passages are small integers; what learned sparse vectors wei
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -59,6 +59,15 @@ class Lists:
             places.rows[firsts],
             narrow(counts),
         )
+
+    @classmethod
+    def loaded(cls, arrays: Mapping[str, NDArray[Any]], prefix: str = "") -> Lists:
+        """What `arrays` gave, under names that begin so."""
+        return cls(*(np.ascontiguousarray(arrays[prefix + part.name]) for part in fields(cls)))
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """By name, for `loaded`."""
+        return {part.name: getattr(self, part.name) for part in fields(self)}
 
     @property
     def sizes(self) -> IntArray:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numba
 import numpy as np
 
-__all__ = ["add", "add_best", "add_damped", "listed", "top"]
+__all__ = ["add_best", "add_damped", "search", "top"]
 
 _Array: TypeAlias = Any
 _njit: Any = numba.njit
@@ -38,63 +38,139 @@ def _compiled(*signatures: Any) -> Callable[[Callable[..., Any]], Any]:
 _int16, _int32, _int64, _bool = _types.int16, _types.int32, _types.int64, _types.boolean
 _float32, _float64 = _types.float32, _types.float64
 _lists = (_read(_int64), _read(_int64), _read(_int32))
-"""Symbols, begins and rows of `Lists`."""
+"""Symbols, begins and rows of `Lists`; or where lists begin and end, and the rows of all."""
+
+_FEW = 4
+"""Where lists have less than this part of the rows, the best are looked for in the lists alone."""
 
 
-@_compiled(_int64(*_lists, _read(_float32), _read(_int64), _read(_float32), _float32[::1]))
-def add(
+@_njit
+def _lift(heap: _Array, place: int, score: float) -> None:
+    """Add a score at the end of a heap whose least is first."""
+    while place > 0 and heap[(place - 1) >> 1] > score:
+        heap[place] = heap[(place - 1) >> 1]
+        place = (place - 1) >> 1
+    heap[place] = score
+
+
+@_njit
+def _sink(heap: _Array, score: float) -> None:
+    """Put a score in the place of the least."""
+    place, child = 0, 1
+    while child < len(heap):
+        if child + 1 < len(heap) and heap[child + 1] < heap[child]:
+            child += 1
+        if heap[child] >= score:
+            break
+        heap[place] = heap[child]
+        place, child = child, 2 * child + 1
+    heap[place] = score
+
+
+@_njit
+def _offer(heap: _Array, filled: int, score: float) -> int:
+    """Keep a score if it is one of the best; how many are kept."""
+    if filled < len(heap):
+        _lift(heap, filled, score)
+        return filled + 1
+    if score > heap[0]:
+        _sink(heap, score)
+    return filled
+
+
+@_njit
+def _trimmed(found: _Array, found_scores: _Array, count: int, least: float) -> int:
+    """Leave only what scores so much; how many do."""
+    kept = 0
+    for each in range(count):
+        if found_scores[each] >= least:
+            found[kept], found_scores[kept] = found[each], found_scores[each]
+            kept += 1
+    return kept
+
+
+@_compiled(
+    *(
+        _int64(_read(number), _read(_bool), _int64, _int32[::1], number[::1])
+        for number in (_float32, _float64)
+    )
+)
+def top(scores: _Array, mask: _Array, limit: int, found: _Array, found_scores: _Array) -> int:
+    """Give the rows of the `limit` best scores above 0, ties of the last too, and these; how many.
+
+    `mask`: which rows may be found, none of those beyond it.
+    """
+    heap = np.empty(limit, scores.dtype)
+    filled = count = 0
+    least = scores.dtype.type(0.0)
+    for row in range(len(mask)):
+        score = scores[row]
+        if score > 0.0 and score >= least and mask[row]:
+            found[count], found_scores[count] = row, score
+            count += 1
+            filled = _offer(heap, filled, score)
+            if filled == limit:
+                least = heap[0]
+    return _trimmed(found, found_scores, count, least)
+
+
+@_compiled(
+    _int64(
+        *_lists,
+        _read(_float32),
+        _read(_int64),
+        _read(_float32),
+        _read(_bool),
+        _int64,
+        _float32[::1],
+        _int32[::1],
+        _float32[::1],
+    )
+)
+def search(
     symbols: _Array,
     begins: _Array,
     rows: _Array,
     weights: _Array,
     terms: _Array,
     factors: _Array,
-    scores: _Array,
-) -> int:
-    """Add factor times weight to the scores of the rows of each term; how many have been added."""
-    added = 0
-    for term in range(len(terms)):
-        at = np.searchsorted(symbols, terms[term])
-        if at < len(symbols) and symbols[at] == terms[term]:
-            factor = factors[term]
-            for place in range(begins[at], begins[at + 1]):
-                scores[rows[place]] += factor * weights[place]
-            added += begins[at + 1] - begins[at]
-    return added
-
-
-@_compiled(_int64(*_lists, _read(_int64), _read(_bool), _float32[::1], _int32[::1], _float32[::1], _int64))
-def listed(
-    symbols: _Array,
-    begins: _Array,
-    rows: _Array,
-    terms: _Array,
     mask: _Array,
+    limit: int,
     scores: _Array,
     found: _Array,
     found_scores: _Array,
-    count: int,
 ) -> int:
-    """Move the rows of these terms that score above 0 behind the `count` found ones; how many there are then.
-
-    Their scores are 0 again, so that none is found twice. Rows beyond the mask are not found.
-    """
+    """Add up factor times weight by row, then as `top`. `scores`: zeros, and left as such."""
+    firsts, ends = np.empty(len(terms), np.int64), np.empty(len(terms), np.int64)
+    added = 0
     for term in range(len(terms)):
         at = np.searchsorted(symbols, terms[term])
-        if at < len(symbols) and symbols[at] == terms[term]:
-            for place in range(begins[at], begins[at + 1]):
-                row = rows[place]
-                score = scores[row]
-                scores[row] = 0.0
-                if score > 0.0 and row < len(mask) and mask[row]:
-                    found[count] = row
-                    found_scores[count] = score
-                    count += 1
-    return count
+        known = at < len(symbols) and symbols[at] == terms[term]
+        firsts[term], ends[term] = begins[at], begins[at + known]
+        factor = factors[term]
+        for place in range(firsts[term], ends[term]):
+            scores[rows[place]] += factor * weights[place]
+        added += ends[term] - firsts[term]
+    if added * _FEW > len(scores):
+        count = top(scores, mask, limit, found, found_scores)
+        scores[:] = 0.0
+        return count
+    heap = np.empty(limit, np.float32)
+    filled = count = 0
+    least = np.float32(0.0)
+    for term in range(len(terms)):
+        for place in range(firsts[term], ends[term]):
+            row = rows[place]
+            score = scores[row]
+            scores[row] = 0.0  # So none is found twice.
+            if score > 0.0 and score >= least and row < len(mask) and mask[row]:
+                found[count], found_scores[count] = row, score
+                count += 1
+                filled = _offer(heap, filled, score)
+                if filled == limit:
+                    least = heap[0]
+    return _trimmed(found, found_scores, count, least)
 
-
-_spans = (_read(_int64), _read(_int64), _read(_int32))
-"""Where lists begin and end, and the rows of all."""
 
 _counts = (_types.int8, _int16, _int32)
 
@@ -102,7 +178,7 @@ _counts = (_types.int8, _int16, _int32)
 @_compiled(
     *(
         _types.void(
-            *_spans, _read(count), _read(_int64), _read(_float64), _read(_float64), *[_float64[::1]] * 2
+            *_lists, _read(count), _read(_int64), _read(_float64), _read(_float64), *[_float64[::1]] * 2
         )
         for count in _counts
     )
@@ -144,7 +220,7 @@ def add_damped(
 
 @_compiled(
     *(
-        _types.void(*_spans, _read(count), _read(_float64), _read(_float64), *[_float64[::1]] * 2)
+        _types.void(*_lists, _read(count), _read(_float64), _read(_float64), *[_float64[::1]] * 2)
         for count in _counts
     )
 )
@@ -169,59 +245,3 @@ def add_best(
             row = rows[place]
             totals[row] += scratch[row]
             scratch[row] = 0.0
-
-
-def _top(scores: _Array, mask: _Array, limit: int, found: _Array) -> int:
-    """Put the places of the `limit` best scores above 0 into `found`, ties of the last too; how many.
-
-    `mask`: which may be found. What a place is compared with is the least of the best so far, in a heap.
-    """
-    heap = np.empty(limit, scores.dtype)
-    filled = count = 0
-    least = scores.dtype.type(0.0)
-    for place in range(len(mask)):
-        score = scores[place]
-        if score > 0.0 and score >= least and mask[place]:
-            found[count] = place
-            count += 1
-            if filled < limit:
-                _lift(heap, filled, score)
-                filled += 1
-            elif score > least:
-                _sink(heap, score)
-            if filled == limit:
-                least = heap[0]
-    kept = 0
-    for candidate in range(count):
-        if scores[found[candidate]] >= least:
-            found[kept] = found[candidate]
-            kept += 1
-    return kept
-
-
-@_njit
-def _lift(heap: _Array, place: int, score: float) -> None:
-    """Add a score at the end of a heap whose least is first."""
-    while place > 0 and heap[(place - 1) >> 1] > score:
-        heap[place] = heap[(place - 1) >> 1]
-        place = (place - 1) >> 1
-    heap[place] = score
-
-
-@_njit
-def _sink(heap: _Array, score: float) -> None:
-    """Put a score in the place of the least."""
-    place, child = 0, 1
-    while child < len(heap):
-        if child + 1 < len(heap) and heap[child + 1] < heap[child]:
-            child += 1
-        if heap[child] >= score:
-            break
-        heap[place] = heap[child]
-        place, child = child, 2 * child + 1
-    heap[place] = score
-
-
-top = _compiled(
-    *(_int64(_read(number), _read(_bool), _int64, _int32[::1]) for number in (_float32, _float64))
-)(_top)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from functools import cache
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-
-from rag_plugins.resident.lists import IntArray
 
 __all__ = ["Mask", "best", "loops"]
 
 Mask: TypeAlias = NDArray[np.bool_]
 """Shape (rows,): True where a row may be found."""
+
+
+Number = TypeVar("Number", np.float32, np.float64)
 
 
 @cache
@@ -27,19 +28,19 @@ def loops() -> ModuleType | None:
     return scatter
 
 
-def best(scores: NDArray[np.floating[Any]], limit: int, mask: Mask) -> IntArray:
-    """Rows of the `limit` best scores above 0 where `mask` is True, ties of the last too, ascending.
+def best(
+    scores: NDArray[Number], limit: int, mask: Mask
+) -> tuple[NDArray[np.signedinteger[Any]], NDArray[Number]]:
+    """(rows, scores) of the `limit` best scores above 0 where `mask` is True, ties of the last too.
 
     The mask is of the first rows; those beyond it are not found.
     """
     limit = min(limit, len(mask))
-    if not limit:
-        return np.empty(0, np.int64)
-    compiled = loops()
-    if compiled is not None:
-        found = np.empty(len(mask), np.int32)
-        return found[: compiled.top(scores, mask, limit, found)].astype(np.int64)
+    if limit and (compiled := loops()) is not None:
+        found, of_found = np.empty(len(mask), np.int32), np.empty(len(mask), scores.dtype)
+        count = compiled.top(scores, mask, limit, found, of_found)
+        return found[:count], of_found[:count]
     rows = np.flatnonzero((scores[: len(mask)] > 0.0) & mask)
-    if len(rows) <= limit:
-        return rows
-    return rows[scores[rows] >= np.partition(scores[rows], -limit)[-limit]]
+    if len(rows) > limit:
+        rows = rows[scores[rows] >= np.partition(scores[rows], -limit)[-limit]]
+    return rows, scores[rows]

@@ -22,12 +22,14 @@ class Vocabulary:
     def __init__(self):
         self.surfaces = set()
 
-    def add(self, surface):
-        assert surface not in self.surfaces
-        self.surfaces.add(surface)
+    def add(self, surfaces):
+        for surface in surfaces:
+            assert surface not in self.surfaces
+            self.surfaces.add(surface)
 
-    def discard(self, surface):
-        self.surfaces.remove(surface)
+    def discard(self, surfaces):
+        for surface in surfaces:
+            self.surfaces.remove(surface)
 
 
 class Peer:

@@ -37,7 +37,7 @@ def test_an_empty_vocabulary_finds_nothing():
         [],
         [],
     )
-    vocabulary.discard("a")
+    vocabulary.discard(["a"])
     assert len(vocabulary) == 0 and "a" not in vocabulary
 
 
@@ -65,7 +65,7 @@ def test_prefixes_are_those_counted_one_by_one(surfaces, start, limit):
 def test_changes_give_what_a_new_vocabulary_gives(surfaces, changes):
     vocabulary, expected = Vocabulary(surfaces), set(surfaces)
     for known, surface in changes:
-        (vocabulary.add if known else vocabulary.discard)(surface)
+        (vocabulary.add if known else vocabulary.discard)([surface])
         (expected.add if known else expected.discard)(surface)
         assert (surface in vocabulary) == (surface in expected)
     fresh = Vocabulary(expected)
@@ -88,7 +88,7 @@ def test_readers_beside_a_writer_always_see_what_was_there_before():
     for reader in readers:
         reader.start()
     for number in range(3000):
-        vocabulary.add(f"pump{number}")
+        vocabulary.add([f"pump{number}"])
     for reader in readers:
         reader.join()
     assert not wrong
