@@ -134,3 +134,24 @@ def test_a_funnel_is_judged_by_the_exact_searchs_best_ten():
         "ms": 2.0,
         "ms_off": 20.0,
     }
+
+
+def test_from_500_passages_on_searches_are_shown_with_the_funnel_off_too(folder):
+    parts = ("pump", "filter", "valve", "belt", "sensor", "display", "hinge", "switch", "motor", "lamp")
+    texts = {f"d{n}": f"The {part} number {n} is in cabinet {n % 7}." for n, part in enumerate(parts * 52)}
+    (folder / "corpus.jsonl").write_text(
+        "".join(json.dumps({"_id": id, "text": text}) + "\n" for id, text in texts.items())
+    )
+    (folder / "queries.jsonl").write_text(
+        "".join(json.dumps({"_id": f"q{n}", "text": f"cabinet of {parts[n]} {n}"}) + "\n" for n in range(4))
+    )
+    (folder / "qrels.tsv").write_text("".join(f"q{n}\td{n}\t1\n" for n in range(4)))
+    result = evaluate_folder(folder, Config())
+    use, off = result.funnels["dense"], result.funnel_off
+    assert use is not None and use.prefixes.rotation is not None and use.recall >= 0.9
+    assert off is not None and set(off.legs) == {"dense"} and off.reranked is not None
+    assert off.legs["dense"]["Recall@10"] == pytest.approx(result.stages.legs["dense"]["Recall@10"], abs=0.25)
+    assert use.ms > 0 and use.ms_off > 0
+    printed = json.loads(json.dumps(result.to_json()))
+    assert printed["funnels"]["dense"]["stages"][-1] == [384]
+    assert set(printed["funnel_off"]) == {"legs", "fused", "reranked"}
