@@ -169,9 +169,7 @@ def _check(field: VectorField, index: IndexConfig) -> None:
         for name, value in given.items():
             if name not in allowed:
                 known = ", ".join(allowed) or "none"
-                raise ConfigError(
-                    f"{where}: {part} parameter {name!r} is not known; {part} parameters: {known}"
-                )
+                raise ConfigError(f"{where}: unknown {part} parameter {name!r}; there are: {known}")
             if not allowed[name].allows(value):
                 raise ConfigError(f"{where}: {name} is {value!r}, expected {allowed[name]}")
     nlist = index.build.get("nlist", _DEFAULT_CLUSTERS)
