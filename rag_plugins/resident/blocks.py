@@ -53,10 +53,12 @@ def grown(blocks: tuple[Block, ...], vectors: Matrix, dtype: str) -> tuple[Block
         room = len(last.array) - (last.end - last.start)
         kept.append(last.write(vectors[:room]))
         rest = vectors[room:]
-    return (*kept, *_new(kept, rest, dtype)) if len(rest) else tuple(kept)
+    if len(rest):
+        kept.append(_new(kept, rest, dtype))
+    return tuple(kept)
 
 
-def _new(kept: list[Block], vectors: Matrix, dtype: str) -> Iterator[Block]:
+def _new(kept: list[Block], vectors: Matrix, dtype: str) -> Block:
     """A block of these rows, and of those of tiny blocks, which are taken from the end of `kept`.
 
     Sessions that each add a few rows would else leave a block each.
@@ -70,7 +72,7 @@ def _new(kept: list[Block], vectors: Matrix, dtype: str) -> Iterator[Block]:
     block = Block(start, start, np.empty((rows - start + room, vectors.shape[1]), dtype))
     for other in reversed(tiny):
         block = block.write(other.rows)
-    yield block.write(vectors)
+    return block.write(vectors)
 
 
 def spans(blocks: Sequence[Block], rows: IntArray) -> Iterator[tuple[Block, slice, IntArray]]:

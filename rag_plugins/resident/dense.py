@@ -24,8 +24,8 @@ Found: TypeAlias = tuple[IntArray, FloatArray]
 
 Precision: TypeAlias = Literal["float32", "float16"]
 
-_FEW = 2048
-"""So many rows are scored exactly sooner than they are found by a scan."""
+_FEW = 4096
+"""So many rows that a mask leaves are scored exactly sooner than they are found by a scan."""
 
 _CHUNK = 16384
 """Rows that are widened to float32, or cut, at once."""
@@ -76,6 +76,8 @@ class DenseIndex:
 
     def set_prefixes(self, prefixes: Prefixes | None) -> None:
         """Search through these from now on; None: exactly. Raises `BadInput` where they are too wide."""
+        if prefixes is not None:
+            prefixes.funnel.check(self.dim)
         widths = coded_widths(prefixes, self.dim)
         if prefixes is None or not widths:
             self._state = replace(self._state, codes=None, prefixes=prefixes)
