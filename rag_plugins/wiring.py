@@ -21,12 +21,22 @@ from rag_plugins.models.m3 import M3Encoder, is_m3
 from rag_plugins.models.protocols import DenseModel, Encoder, Leg, Representation, Reranker, TokenModel
 from rag_plugins.models.reranker import CrossEncoderReranker, LateInteractionReranker
 from rag_plugins.models.sparse import SparseEncoder
+from rag_plugins.store.address import Address
 from rag_plugins.store.milvus import MilvusStore
+from rag_plugins.store.resident import ResidentStore
 from rag_plugins.store.schema import VectorField
 
 _NONE: Mapping[str, Encoder] = MappingProxyType({})
 
-__all__ = ["make_funnels", "make_legs", "make_reranker", "make_search", "make_store", "token_model"]
+__all__ = [
+    "dense_model",
+    "make_funnels",
+    "make_legs",
+    "make_reranker",
+    "make_search",
+    "make_store",
+    "token_model",
+]
 
 
 def make_legs(configs: Sequence[LegConfig], encoders: Mapping[str, Encoder] = _NONE) -> list[Leg]:
@@ -92,7 +102,8 @@ def make_store(
     uri: str | Path, config: Config, legs: Sequence[Leg], collection: str, tenant: str
 ) -> MilvusStore:
     """The collection that these legs read and write; see `MilvusStore.open`."""
-    return MilvusStore.open(
+    kind = ResidentStore if Address.of(uri).path else MilvusStore
+    return kind.open(
         uri,
         fields=[
             field
@@ -109,7 +120,7 @@ def make_store(
 
 def _field(leg: Leg) -> VectorField:
     if leg.representation is Representation.DENSE:
-        return VectorField(leg.name, "dense", _dense(leg).dim)
+        return VectorField(leg.name, "dense", dense_model(leg).dim)
     # Term indexes search for BM25 legs, so that their stored weights need no place in memory.
     return VectorField(leg.name, "sparse", resident=not isinstance(leg.encoder, Bm25Encoder))
 
@@ -118,12 +129,13 @@ def _prefix_fields(leg: Leg, settings: LegConfig) -> list[VectorField]:
     """On a server the funnel's stages are fields, whose widths are settled when the collection is made."""
     if not isinstance(settings, DenseLeg):
         return []
-    model = _dense(leg)
+    model = dense_model(leg)
     widths = server_widths(settings.funnel, model.dim, model.matryoshka)
     return [VectorField(f"{leg.name}_{width}", "dense", width, prefix_of=leg.name) for width in widths]
 
 
-def _dense(leg: Leg) -> DenseModel:
+def dense_model(leg: Leg) -> DenseModel:
+    """The encoder of a dense leg."""
     return cast("DenseModel", leg.encoder)  # What gives one vector a text says how wide it is.
 
 

@@ -111,6 +111,7 @@ class Writer:
             for funnel in self._funnels:
                 funnel.settle(self._written)
             self._written = 0
+            self._store.settle()
 
     def close(self) -> None:
         """Save what is not yet saved."""

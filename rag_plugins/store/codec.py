@@ -12,7 +12,7 @@ from rag_plugins.errors import StoreError
 from rag_plugins.text import clean
 from rag_plugins.types import Box, EmbedImage, EmbedText, Passage, Provenance, View, Word
 
-__all__ = ["TEXTS", "cut", "decode", "encode", "storable"]
+__all__ = ["TEXTS", "cut", "decode", "decode_views", "encode", "storable"]
 
 TEXTS = ("llm_text", "views", "provenance")
 """The fields of a row that may be longer than a field can be."""
@@ -52,7 +52,7 @@ def decode(row: Mapping[str, Any]) -> Passage:
         return Passage(
             id=row["id"],
             doc_id=row["doc_id"],
-            views=tuple(_view_of(kind, value) for kind, value in json.loads(row["views"])),
+            views=decode_views(row["views"]),
             llm_text=row["llm_text"],
             metadata=row["metadata"],
             provenance=_provenance_of(json.loads(text)) if (text := row.get("provenance")) else None,
@@ -60,6 +60,11 @@ def decode(row: Mapping[str, Any]) -> Passage:
         )
     except (ValueError, TypeError, KeyError) as error:
         raise StoreError(f"row {row.get('id')} is damaged ({error}): ingest its document again") from error
+
+
+def decode_views(text: str | bytes) -> tuple[View, ...]:
+    """The views of a row, of its JSON."""
+    return tuple(_view_of(kind, value) for kind, value in json.loads(text))
 
 
 def cut(text: str, size: int) -> Iterator[str]:

@@ -70,6 +70,12 @@ class Engine:
                 self._closed = True
                 disconnect(self._connection)
 
+    def check(self) -> None:
+        """Raise `StoreError` where it is closed, or was opened before a fork."""
+        if self._closed:
+            raise StoreError(f"the store on {self.address} is closed: open it again")
+        self._connection.check_process()
+
     def shared(self, key: tuple[str, ...], make: Callable[[], T]) -> T:
         """One object a key for all engines on this address, made by the first who asks."""
         return self._connection.shared(key, make)
@@ -172,9 +178,7 @@ class Engine:
 
     def _ask(self, method: str, name: str, **arguments: Any) -> Any:
         """One call of the client, repeated once where the collection had to be loaded first."""
-        if self._closed:
-            raise StoreError(f"the store on {self.address} is closed: open it again")
-        self._connection.check_process()
+        self.check()
         call = getattr(self._client, method)
         with reported(self.address, f"{method} of {name}"):
             try:

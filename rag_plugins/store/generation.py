@@ -21,9 +21,10 @@ class Generation:
 
     def renew(self, state: State, tenant: str, value: str | None = None) -> str:
         """Another one, or the one given; `tenant` as it is stored."""
-        self.value = value or uuid4().hex
-        state.put({_key(tenant): self.value})
-        return self.value
+        value = value or uuid4().hex
+        state.put({_key(tenant): value})
+        self.value = value
+        return value
 
     @staticmethod
     def stored(state: State, tenant: str) -> str | None:

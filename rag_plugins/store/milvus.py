@@ -228,6 +228,9 @@ class MilvusStore:
                 with self._changing([row["id"] for row in rows]):
                     self._amend(field, rows)
 
+    def settle(self) -> None:
+        """After a run of writes: what is worth doing once and not with every one of them."""
+
     def close(self) -> None:
         """Free the file for other processes, once no other store of this process uses it. Idempotent."""
         if self._tokens:

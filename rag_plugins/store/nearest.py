@@ -18,7 +18,7 @@ from rag_plugins.store.rows import Rows
 from rag_plugins.store.schema import MAX_HITS, VectorField, engine_vector, query_vector
 from rag_plugins.vectors import FloatArray, SparseVector
 
-__all__ = ["Nearest"]
+__all__ = ["Nearest", "checked_query"]
 
 _logger = logging.getLogger(__name__)
 
@@ -47,9 +47,7 @@ class Nearest:
         prefixes: Prefixes | None,
     ) -> _Ranking:
         """By prefixes, or, as far as its index is exact, exactly. Raises `BadInput`."""
-        if not 1 <= limit <= MAX_HITS:
-            raise BadInput(f"limit {limit}: expected 1 to {MAX_HITS}")
-        query = query_vector(field, vector)
+        query = checked_query(field, vector, limit)
         if query is None:
             return []
         if prefixes and not isinstance(vector, SparseVector) and _prunes(prefixes.funnel, limit):
@@ -104,6 +102,13 @@ def _prunes(funnel: Funnel, limit: int) -> bool:
     """Whether stages save anything in a search for so many hits: long shortlists cost more than they save."""
     first = funnel.stages[0]
     return first.keep is None or funnel.kept(first, limit) <= max(first.keep, _LONG)
+
+
+def checked_query(field: VectorField, vector: FloatArray | SparseVector, limit: int) -> Any:
+    """The vector as the engine takes it, None where it finds nothing. Raises `BadInput`."""
+    if not 1 <= limit <= MAX_HITS:
+        raise BadInput(f"limit {limit}: expected 1 to {MAX_HITS}")
+    return query_vector(field, vector)
 
 
 def _ranked(hits: _Ranking) -> _Ranking:

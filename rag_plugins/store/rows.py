@@ -12,7 +12,7 @@ from rag_plugins.store.engine import Engine, Entity
 from rag_plugins.store.entry import spilled_keys, with_spilled
 from rag_plugins.store.schema import dense_vector, sparse_vector
 from rag_plugins.store.state import State
-from rag_plugins.types import Passage
+from rag_plugins.types import JsonValue, Passage
 from rag_plugins.vectors import FloatArray, Matrix, SparseVector
 
 __all__ = ["PASSAGE", "VIEWS", "Rows"]
@@ -58,10 +58,14 @@ class Rows:
     def passages(self, ids: Sequence[str], fields: Sequence[str] = PASSAGE) -> dict[str, Passage]:
         """Passages by id, in the order of `ids`; missing ones are left out."""
         rows = self.get(ids, fields)
-        keys = [key for row in rows for key in spilled_keys(row["spilled"]).values()]
-        texts = self._state.get_all(keys) if keys else {}
+        texts = self.spilled(rows)
         whole = {row["id"]: with_spilled(row, texts) for row in rows}
         return {id: decode(whole[id]) for id in ids if id in whole}
+
+    def spilled(self, rows: Sequence[Entity]) -> dict[str, JsonValue]:
+        """By key, the texts that rows keep elsewhere; lost ones are left out."""
+        keys = [key for row in rows for key in spilled_keys(row["spilled"]).values()]
+        return self._state.get_all(keys) if keys else {}
 
     def sparse(self, field: str, ids: Sequence[str]) -> dict[str, SparseVector]:
         """The stored vectors of a sparse field by id."""

@@ -10,21 +10,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import sqlite3
-import threading
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from rag_plugins.errors import StoreError
 from rag_plugins.store.engine import Engine
+from rag_plugins.store.sqlite import Database
 from rag_plugins.store.state import State
 
 __all__ = ["FileTokens", "ServerTokens", "TokenStore", "token_store"]
 
 _TABLE = "CREATE TABLE IF NOT EXISTS tokens (scope TEXT, id TEXT, data BLOB, PRIMARY KEY (scope, id))"
-_VARIABLES = 500  # SQLite's oldest limit is 999 a statement.
 
 
 class TokenStore(Protocol):
@@ -48,55 +44,30 @@ class TokenStore(Protocol):
 
 
 class FileTokens:
-    """Tokens in an SQLite file, made with the first call. Safe to share between threads."""
+    """Tokens in an SQLite file. Safe to share between threads."""
 
     def __init__(self, path: Path, scope: str) -> None:
         """`scope` names collection and tenant."""
-        self._path = path
         self._scope = scope
-        self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
+        self._file = Database(path, [_TABLE], "it may be deleted, tokens are made again")
 
     def get(self, ids: Sequence[str]) -> dict[str, bytes]:
         """What is there of these ids."""
-        found: dict[str, bytes] = {}
-        with self._transaction() as connection:
-            for batch in _batches(ids):
-                query = f"SELECT id, data FROM tokens WHERE scope = ? AND id IN ({_marks(batch)})"
-                found.update(connection.execute(query, (self._scope, *batch)).fetchall())
-        return found
+        query = "SELECT id, data FROM tokens WHERE scope = ? AND id IN"
+        return dict(self._file.select(query, ids, self._scope))
 
     def put(self, tokens: Mapping[str, bytes]) -> None:
         """Keep or replace."""
         rows = [(self._scope, id, data) for id, data in tokens.items()]
-        with self._transaction() as connection:
-            connection.executemany("INSERT OR REPLACE INTO tokens VALUES (?, ?, ?)", rows)
+        self._file.insert("INSERT OR REPLACE INTO tokens VALUES (?, ?, ?)", rows)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove; absent ids do not matter."""
-        with self._transaction() as connection:
-            for batch in _batches(ids):
-                query = f"DELETE FROM tokens WHERE scope = ? AND id IN ({_marks(batch)})"
-                connection.execute(query, (self._scope, *batch))
+        self._file.delete("DELETE FROM tokens WHERE scope = ? AND id IN", ids, self._scope)
 
     def close(self) -> None:
         """Close the file; a later call opens it again."""
-        with self._lock:
-            if self._connection:
-                self._connection.close()
-                self._connection = None
-
-    @contextmanager
-    def _transaction(self) -> Generator[sqlite3.Connection]:
-        with self._lock:
-            try:
-                self._connection = self._connection or _connect(self._path)
-                with self._connection as connection:
-                    yield connection
-            except sqlite3.Error as error:
-                raise StoreError(
-                    f"{self._path}: {error}; it may be deleted, tokens are made again"
-                ) from error
+        self._file.close()
 
 
 class ServerTokens:
@@ -133,24 +104,3 @@ def token_store(engine: Engine, collection: str, tenant: str) -> TokenStore:
     if path is None:
         return ServerTokens(State(engine, f"{collection}_tokens"), tenant)
     return FileTokens(path.with_name(path.name + ".tokens"), f"{collection}/{tenant}")
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, check_same_thread=False)
-    try:
-        # A log beside the file: readers see whole transactions, and a crash of the process loses none.
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute(_TABLE)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _marks(values: Sequence[str]) -> str:
-    return ", ".join("?" * len(values))
-
-
-def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (ids[start : start + _VARIABLES] for start in range(0, len(ids), _VARIABLES))

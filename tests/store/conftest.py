@@ -3,16 +3,33 @@ from store_rows import arguments
 
 from rag_plugins.config import StoreConfig
 from rag_plugins.store.milvus import MilvusStore
+from rag_plugins.store.resident import ResidentStore
+
+
+@pytest.fixture(params=["file", "server", "resident"])
+def kind(request):
+    """Each test that asks for it runs on a file searched by Lite, on a server, on a file searched in memory."""
+    return request.param
 
 
 @pytest.fixture
-def open_store(milvus_uri, collection, tmp_path):
-    """Opens stores on this test's collection, on a file and on a server in turn; closes them at the end."""
+def store_uri(kind, request, tmp_path):
+    return request.getfixturevalue("milvus_server") if kind == "server" else str(tmp_path / "test.db")
+
+
+@pytest.fixture
+def store_class(kind):
+    return ResidentStore if kind == "resident" else MilvusStore
+
+
+@pytest.fixture
+def open_store(store_class, store_uri, collection, tmp_path):
+    """Opens stores on this test's collection; closes them at the end."""
     opened = []
 
     def open_(**changes):
         defaults = {"collection": collection, "config": StoreConfig(assets=tmp_path / "assets")}
-        opened.append(MilvusStore.open(milvus_uri, **arguments(**{**defaults, **changes})))
+        opened.append(store_class.open(store_uri, **arguments(**{**defaults, **changes})))
         return opened[-1]
 
     yield open_

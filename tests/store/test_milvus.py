@@ -146,10 +146,13 @@ def test_texts_longer_than_a_field_are_kept_whole(store):
     assert next(store.scan())[0].id == min(name(1), name(2))
 
 
-def test_a_lost_text_is_an_error_and_never_an_empty_one(store):
+def test_a_lost_text_is_an_error_and_never_an_empty_one(store, kind):
     store.upsert([row(1, text="x" * 70_000), row(2)])
     store.state.delete(list(store.state.get_many("text/")))
     assert store.fetch([name(2)]) == {name(2): row(2).passage}
+    if kind == "resident":
+        assert len(store.fetch([name(1)])[name(1)].llm_text) == 70_000
+        store._memory.payload.clear()
     with pytest.raises(StoreError, match="has lost its llm_text"):
         store.fetch([name(1)])
 

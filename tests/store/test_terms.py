@@ -231,5 +231,5 @@ def test_shared_objects_are_one_for_a_tenants_collection_until_the_last_store_cl
             assert again.shared("terms", list) is not made
 
 
-def test_a_file_is_told_from_a_server(store, milvus_uri):
-    assert store.is_file == milvus_uri.endswith(".db")
+def test_a_file_is_told_from_a_server(store, store_uri):
+    assert store.is_file == store_uri.endswith(".db")

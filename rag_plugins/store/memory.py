@@ -1,0 +1,243 @@
+"""A tenant's rows in the memory of the one process that has the file, as true as the file itself.
+
+    write:  journal (ids) -> Lite -> payload -> table
+    open:   snapshot, then the rows that the journal names; or all rows, where these do not fit the file
+
+What shows that they fit is a chain of generations: the snapshot's, those the journal goes on to, and the last
+of these is the one that the collection's state has. Whoever changes rows without the journal breaks it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from rag_plugins.errors import StoreError
+from rag_plugins.funnel import Prefixes
+from rag_plugins.resident.rows import FieldKind, Table
+from rag_plugins.store.engine import Entity
+from rag_plugins.store.generation import Generation
+from rag_plugins.store.journal import Journal
+from rag_plugins.store.loading import described, read_all, refresh, restored
+from rag_plugins.store.payload import Payload
+from rag_plugins.store.snapshots import Content, Snapshots
+from rag_plugins.store.source import Source, batch_of
+
+__all__ = ["Dump", "Memory"]
+
+Dump = Callable[[], Content]
+"""What a section of the snapshot is to have."""
+
+_SHARE = 0.02
+"""The snapshot is written anew when this share of rows has changed: of 100,000, they are read in .4 s."""
+
+_FEW = 256
+"""While others use the file, fewer changes than these wait."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Memory:
+    """Shared by all stores of a process on a tenant's collection. Searches wait for no writer."""
+
+    def __init__(self, folder: Path, fields: Mapping[str, FieldKind], generation: Generation) -> None:
+        """Nothing is read yet; the folder is made with the first file."""
+        self.users = 0
+        self.payload = Payload(folder / "payload.sqlite")
+        self._folder = folder
+        self._fields = fields
+        self._generation = generation
+        self._journal = Journal(folder / "journal")
+        self._snapshots = Snapshots(folder)
+        self._snapshot: str | None = None
+        self._known: str | None = None
+        self._announced = False
+        self._changes = 0
+        self._table: Table | None = None
+        self._doubtful: dict[str, None] = {}
+        self._sections: dict[str, Dump] = {}
+        self._saved: set[str] = set()
+
+    def table(self, source: Source) -> Table:
+        """All rows as they are: what a failed write has left in doubt is read again first."""
+        table = self._table
+        if table is None or self._doubtful or self._known != self._generation.value:
+            with source.lock:
+                table = self._settled(source)
+        return table
+
+    @contextmanager
+    def changing(self, ids: Sequence[str], source: Source) -> Generator[None]:
+        """Around a change of these rows in Lite and here, under the lock."""
+        self.table(source)
+        self._announce(ids, source)
+        try:
+            yield
+        except BaseException:
+            self._doubtful = self._doubtful | dict.fromkeys(ids)
+            raise
+
+    def put(self, rows: Sequence[Entity]) -> None:
+        """These rows, whole, are in Lite now."""
+        self.payload.put(rows)
+        self._change(lambda table: table.put(batch_of(rows, self._fields)))
+
+    def remove(self, ids: Sequence[str]) -> None:
+        """These are not any more."""
+        self.payload.delete(ids)
+        self._change(lambda table: table.remove(ids))
+
+    def refresh(self, ids: Sequence[str], source: Source) -> None:
+        """Read these rows again."""
+        self._change(lambda table: refresh(table, ids, self._fields, source, self.payload))
+
+    def set_prefixes(self, field: str, prefixes: Prefixes | None) -> None:
+        """Search a dense field so from now on."""
+        self._change(lambda table: table.set_prefixes(field, prefixes))
+
+    def keep(self, section: str, dump: Dump) -> None:
+        """See `ResidentStore.keep`."""
+        self._sections[section] = dump
+
+    def kept(self, section: str) -> Content | None:
+        """See `ResidentStore.kept`."""
+        if self._snapshot is None:
+            return None
+        try:
+            return self._snapshots.load_section(self._snapshot, section)
+        except StoreError as error:
+            _logger.warning("%s", error)
+            return None
+
+    @property
+    def changed(self) -> list[str]:
+        """See `ResidentStore.changed`."""
+        return self._journal.ids
+
+    def settle(self, source: Source, *, last: bool = False) -> None:
+        """After a run of writes: write a snapshot where it is due. What fails is logged, no more."""
+        changed = len(self._journal)
+        few = 0 if last else _FEW
+        if self._snapshot is None:
+            due = bool(changed or self._table) and changed >= few
+        else:
+            due = changed > max(_SHARE * len(self._table or ()), few)
+        try:
+            if due:
+                self._save(source)
+            elif self._snapshot:
+                new = self._sections.keys() - self._saved
+                self._save_sections(self._snapshot, {name: self._sections[name]() for name in new})
+        except StoreError as error:
+            _logger.warning("no snapshot of what is in memory could be written: %s", error)
+
+    def close(self) -> None:
+        """Let go of files; they are opened again when needed."""
+        self.payload.close()
+        self._journal.close()
+
+    def _settled(self, source: Source) -> Table:
+        if self._table is None or self._known != self._generation.value:
+            self._table = None
+            self._table = self._loaded(source)
+            self._doubtful = {}
+            self._table.warm()
+        doubtful = self._doubtful
+        if doubtful:
+            self.refresh(list(doubtful), source)
+            self._doubtful = {}
+        assert self._table is not None  # noqa: S101
+        return self._table
+
+    def _loaded(self, source: Source) -> Table:
+        try:
+            table = self._restored(source)
+        except StoreError as error:
+            _logger.warning("the rows are read anew: %s", error)
+            table = None
+        if table is not None:
+            return table
+        self._snapshot = self._known = self._generation.value = None
+        self._announced = False
+        self._journal.begin(None)
+        self.payload.clear()
+        self._table = read_all(self._fields, source, self.payload)
+        if self._table:
+            self.settle(source, last=True)
+        return self._table
+
+    def _restored(self, source: Source) -> Table | None:
+        """The snapshot with what has changed since. Raises `StoreError` where it is not that of the file."""
+        found = self._snapshots.load()
+        if found is None:
+            return None
+        generation, content = found
+        self._journal.resume(generation)
+        stored = Generation.stored(source.state, source.tenant)
+        if self._journal.generation != stored:
+            raise StoreError(f"others have written to the file since the snapshot in {self._folder} was made")
+        table = restored(content, self._fields, source)
+        if self.payload.mark not in self._journal.generations:
+            self.payload.clear()
+            self.payload.mark = generation
+        refresh(table, self._journal.ids, self._fields, source, self.payload)
+        if not source.has(len(table)):
+            raise StoreError(f"the snapshot in {self._folder} and the file differ in the number of rows")
+        self._snapshot, self._known, self._generation.value = generation, stored, stored
+        self._announced, self._saved = False, set()
+        return table
+
+    def _change(self, change: Callable[[Table], None]) -> None:
+        assert self._table is not None  # noqa: S101
+        try:
+            change(self._table)
+        except BaseException:
+            self._table = None  # Half changed: it is loaded again.
+            raise
+
+    def _announce(self, ids: Sequence[str], source: Source) -> None:
+        """The generation is another before the first change after a snapshot; ids are noted before all."""
+        if not self._announced:
+            generation = uuid4().hex
+            self._note(lambda: self._journal.link(generation))
+            self._renew(source, generation)
+            self._announced = True
+        before = self._journal.generation
+        self._note(lambda: self._journal.add(ids))
+        if self._journal.generation != before:
+            self._renew(source, uuid4().hex)
+        self._changes += 1
+
+    def _note(self, note: Callable[[], None]) -> None:
+        try:
+            note()
+        except OSError as error:
+            _logger.warning("%s: %s; the rows will be read anew when the file is opened", self._folder, error)
+
+    def _renew(self, source: Source, generation: str) -> None:
+        self._known = self._generation.renew(source.state, source.tenant, generation)
+
+    def _save(self, source: Source) -> None:
+        """A crash in the middle leaves the old snapshot with its journal, or the new one."""
+        changes = self._changes
+        # Outside the lock, which those who answer may wait for elsewhere.
+        sections = {name: dump() for name, dump in self._sections.items()}
+        with source.lock:
+            table = self.table(source)
+            generation = uuid4().hex
+            self._note(lambda: self._journal.link(generation))
+            self._renew(source, generation)
+            self.payload.mark = generation
+            self._snapshots.save(generation, described(table, self._fields))
+            self._journal.begin(generation)
+            self._snapshot, self._announced, self._saved = generation, False, set()
+            if changes == self._changes:
+                self._save_sections(generation, sections)
+
+    def _save_sections(self, generation: str, sections: Mapping[str, Content]) -> None:
+        for name, content in sections.items():
+            self._snapshots.save_section(generation, name, content)
+            self._saved.add(name)
