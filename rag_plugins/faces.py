@@ -12,18 +12,17 @@ from typing import Any, cast
 import numpy as np
 from pydantic_core import to_jsonable_python
 
-from rag_plugins.config import ChunkingConfig, CrossEncoderConfig, DenseLeg, OcrConfig
-from rag_plugins.errors import BadDocument, BadPassage, ConfigError
+from rag_plugins.config import ChunkingConfig, Config, CrossEncoderConfig, DenseLeg, OcrConfig
+from rag_plugins.errors import BadDocument, BadPassage
 from rag_plugins.index import RagIndex
 from rag_plugins.ingest.chunking import chunk
 from rag_plugins.ingest.documents import find_documents
 from rag_plugins.ingest.pages import read_pages
 from rag_plugins.models.dense import DenseEncoder
-from rag_plugins.models.presets import DENSE_PRESETS, find_preset
 from rag_plugins.models.protocols import Candidate, Encoding, Reranker
 from rag_plugins.models.reranker import CrossEncoderReranker
 from rag_plugins.types import EmbedText, Hit, JsonValue, Passage, StageScore, TermMatch, embed_text
-from rag_plugins.vectors import Matrix, truncate
+from rag_plugins.vectors import Matrix
 
 __all__ = [
     "DEFAULT_RERANKER",
@@ -183,45 +182,40 @@ class PassageReader:
 class Matryoshka:
     """A dense model whose vectors are cut to `dimensions`; the weights load on first use."""
 
-    def __init__(self, model: str, dimensions: int | None = None) -> None:
-        """Raises `ConfigError` for a width that the model does not declare, `UnknownPreset`."""
-        self._encoder = DenseEncoder(DenseLeg(model=model))
-        self._dimensions = dimensions
-        if dimensions is not None:
-            _check_width(model, dimensions)
+    def __init__(
+        self,
+        model: str,
+        dimensions: int | None = None,
+        matryoshka: Sequence[int] | None = None,
+        allow_remote_code: bool = False,
+        code_revision: str | None = None,
+    ) -> None:
+        """The settings are those of a dense leg, `dimensions` its `store_width`.
+
+        Raises `ConfigError` for a width that neither `matryoshka` nor the preset declares, `UnknownPreset`.
+        """
+        settings = {
+            "model": model,
+            "store_width": dimensions,
+            "matryoshka": matryoshka,
+            "allow_remote_code": allow_remote_code,
+            "code_revision": code_revision,
+        }
+        [leg] = Config.make({"legs": [{"kind": "dense", **settings}]}).legs
+        self._encoder = DenseEncoder(cast("DenseLeg", leg))
 
     def queries(self, texts: Sequence[str]) -> list[list[float]]:
         """One unit vector a query."""
-        return self._cut(self._encoder.encode_queries(texts)) if texts else []
+        return _plain_lists(self._encoder.encode_queries(texts)) if texts else []
 
     def documents(self, texts: Sequence[str]) -> list[list[float]]:
         """One unit vector a text."""
         views = [EmbedText(text) for text in texts]
-        return self._cut(self._encoder.encode_documents(views)) if texts else []
-
-    def _cut(self, encoding: Encoding) -> list[list[float]]:
-        matrix = cast("Matrix", encoding.dense)  # What encoders give unless asked otherwise.
-        return (truncate(matrix, self._dimensions) if self._dimensions else matrix).tolist()
+        return _plain_lists(self._encoder.encode_documents(views)) if texts else []
 
 
-def _check_width(model: str, dimensions: int) -> None:
-    preset = find_preset(model, DENSE_PRESETS)
-    declared = preset.matryoshka if preset else ()
-    if dimensions in declared or (preset and dimensions == preset.dim):
-        return
-    if declared:
-        raise ConfigError(f"dimensions={dimensions}: {model} declares the widths {_listed(declared)}")
-    others = [
-        f"{other.name} ({_listed(other.matryoshka)})" for other in DENSE_PRESETS.values() if other.matryoshka
-    ]
-    raise ConfigError(
-        f"dimensions={dimensions}: {model} declares no Matryoshka widths; leave dimensions out, "
-        f"or choose a model that declares some: {', '.join(others)}"
-    )
-
-
-def _listed(widths: Sequence[int]) -> str:
-    return ", ".join(map(str, widths))
+def _plain_lists(encoding: Encoding) -> list[list[float]]:
+    return cast("Matrix", encoding.dense).tolist()  # What encoders give unless asked otherwise.
 
 
 def as_reranker(model: str | Reranker) -> Reranker:

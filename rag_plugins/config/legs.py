@@ -68,8 +68,12 @@ class DenseLeg(Frozen):
         int | None, Field(ge=1, description="store this prefix alone, a width the model was trained for")
     ] = None
     allow_remote_code: Annotated[
-        bool, Field(description="run the code that a model brings along, at the commit its preset names")
+        bool, Field(description="run the code that a model brings along, at one commit")
     ] = False
+    code_revision: Annotated[
+        str | None,
+        Field(pattern=r"^[0-9a-f]{40}$", description="that commit; default: the one its preset names"),
+    ] = None
 
 
 class Bm25Leg(Frozen):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from langchain_core.embeddings import Embeddings
 
 from rag_plugins.faces import Matryoshka
@@ -12,11 +14,21 @@ __all__ = ["MatryoshkaEmbeddings"]
 class MatryoshkaEmbeddings(Embeddings):
     """Unit vectors of a dense model, cut to `dimensions` where the model was trained for it."""
 
-    def __init__(self, model: str = "all-MiniLM-L6-v2", dimensions: int | None = None) -> None:
-        """Raises `ConfigError` for a width that the model does not declare. Weights load on first use."""
+    def __init__(
+        self,
+        model: str = "all-MiniLM-L6-v2",
+        dimensions: int | None = None,
+        matryoshka: Sequence[int] | None = None,
+        allow_remote_code: bool = False,
+        code_revision: str | None = None,
+    ) -> None:
+        """`matryoshka` declares the widths of a model without a preset; the last two are a dense leg's.
+
+        Raises `ConfigError` for a width that is not declared. Weights load on first use.
+        """
         self.model = model
         self.dimensions = dimensions
-        self._matryoshka = Matryoshka(model, dimensions)
+        self._matryoshka = Matryoshka(model, dimensions, matryoshka, allow_remote_code, code_revision)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """One unit vector a text."""

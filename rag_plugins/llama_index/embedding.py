@@ -17,14 +17,22 @@ class MatryoshkaEmbedding(BaseEmbedding):
     """Unit vectors of a dense model, cut to `dimensions` where the model was trained for it."""
 
     dimensions: int | None = None
+    matryoshka: tuple[int, ...] | None = None
+    allow_remote_code: bool = False
+    code_revision: str | None = None
     _matryoshka: Matryoshka = PrivateAttr()
 
     def __init__(
         self, model_name: str = "all-MiniLM-L6-v2", dimensions: int | None = None, **settings: Any
     ) -> None:
-        """Raises `ConfigError` for a width that the model does not declare. Weights load on first use."""
+        """`matryoshka` declares the widths of a model without a preset; see `Matryoshka` and BaseEmbedding.
+
+        Raises `ConfigError` for a width that is not declared. Weights load on first use.
+        """
         super().__init__(model_name=model_name, dimensions=dimensions, **settings)  # pyright: ignore[reportCallIssue]
-        self._matryoshka = Matryoshka(model_name, dimensions)
+        self._matryoshka = Matryoshka(
+            model_name, dimensions, self.matryoshka, self.allow_remote_code, self.code_revision
+        )
 
     @classmethod
     def class_name(cls) -> str:

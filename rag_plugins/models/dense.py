@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 
 from rag_plugins.config import DenseLeg
-from rag_plugins.errors import BadInput
+from rag_plugins.errors import BadInput, ConfigError
 from rag_plugins.models.backend import Weights, find_weights, known_as, shared
-from rag_plugins.models.presets import DENSE_PRESETS, Pooling, find_preset
+from rag_plugins.models.facts import DensePreset, Pooling
+from rag_plugins.models.own_code import Permission
+from rag_plugins.models.presets import DENSE_PRESETS, find_preset
 from rag_plugins.models.protocols import DENSE, Encoding, Representation
 from rag_plugins.models.sides import query_texts, view_texts
 from rag_plugins.models.trunk import Span, Trunk
 from rag_plugins.types import JsonValue, View
+from rag_plugins.vectors import Matrix, normalise, truncate
 
 __all__ = ["DenseEncoder"]
 
@@ -27,9 +30,10 @@ class DenseEncoder:
     produces = frozenset({Representation.DENSE, Representation.TOKENS})
 
     def __init__(self, leg: DenseLeg) -> None:
-        """Raises `UnknownPreset`; loads nothing."""
+        """Raises `UnknownPreset`, or `ConfigError` for a `store_width` not declared; loads nothing."""
         self._leg = leg
         self._preset = find_preset(leg.model, DENSE_PRESETS)
+        _check_width(leg, self._preset)
         # A search asks for its query's vector, its reranker for the same query's tokens: one pass.
         self._query = lru_cache(maxsize=64)(self._encode_query)
 
@@ -40,15 +44,13 @@ class DenseEncoder:
 
     @property
     def dim(self) -> int:
-        """Width of its vectors, without loading where a preset declares it."""
-        return self._preset.dim if self._preset else self._trunk.dim
+        """Width of its vectors, without loading where it is declared."""
+        return self._leg.store_width or (self._preset.dim if self._preset else self._trunk.dim)
 
     @property
     def matryoshka(self) -> tuple[int, ...]:
-        """Prefix widths that it was trained for: as the leg says, or else the preset."""
-        if self._leg.matryoshka is not None:
-            return self._leg.matryoshka
-        return self._preset.matryoshka if self._preset else ()
+        """Prefix widths that it was trained for, up to its own: as the leg says, or else the preset."""
+        return tuple(width for width in _declared(self._leg, self._preset) if width <= self.dim)
 
     @property
     def fingerprint(self) -> Mapping[str, JsonValue]:
@@ -86,7 +88,13 @@ class DenseEncoder:
     def _encode(self, texts: Sequence[str], prompt: str, want: frozenset[Representation]) -> Encoding:
         wants_tokens = Representation.TOKENS in self._checked(want)
         dense, tokens = self._trunk.encode(texts, prompt, tokens=wants_tokens)
-        return _part(Encoding(dense=dense, tokens=tuple(tokens)), want)
+        return _part(Encoding(dense=self._cut(dense), tokens=tuple(tokens)), want)
+
+    def _cut(self, dense: Matrix) -> Matrix:
+        if self._preset and self._preset.layer_norm:
+            # The other half of it, the scale, is lost in unit vectors.
+            dense = normalise(dense - dense.mean(axis=1, keepdims=True))
+        return truncate(dense, self._leg.store_width) if self._leg.store_width else dense
 
     def _checked(self, want: frozenset[Representation]) -> frozenset[Representation]:
         if not want or not want <= self.produces:
@@ -104,11 +112,16 @@ class DenseEncoder:
     @cached_property
     def _trunk(self) -> Trunk:
         path, pooling = self._weights.path, self._leg.pooling or self._default_pooling()
-        max_length, device = self._max_length, self._leg.device
+        max_length, device, permission = self._max_length, self._leg.device, self._permission
         return shared(
-            ("dense", path, pooling, max_length, device),
-            lambda: Trunk.load(path, pooling, max_length, device),
+            ("dense", path, pooling, max_length, device, permission),
+            lambda: Trunk.load(path, pooling, max_length, device, permission),
         )
+
+    @property
+    def _permission(self) -> Permission:
+        code = self._preset.code if self._preset else None
+        return Permission(self._leg.allow_remote_code, self._leg.code_revision, code)
 
     def _default_pooling(self) -> Pooling | None:
         """None where the folder itself says how it pools."""
@@ -139,6 +152,26 @@ class DenseEncoder:
         if given is not None:
             return given
         return next((prompt for name in names if (prompt := self._trunk.prompts.get(name))), "")
+
+
+def _declared(leg: DenseLeg, preset: DensePreset | None) -> tuple[int, ...]:
+    if leg.matryoshka is not None:
+        return tuple(sorted(leg.matryoshka))
+    return preset.matryoshka if preset else ()
+
+
+def _check_width(leg: DenseLeg, preset: DensePreset | None) -> None:
+    widths = _declared(leg, preset)
+    if leg.store_width is None or leg.store_width in (*widths, preset and preset.dim):
+        return
+    if widths:
+        raise ConfigError(f"width {leg.store_width}: {leg.model} declares {', '.join(map(str, widths))}")
+    others = [other.name for other in DENSE_PRESETS.values() if other.matryoshka]
+    raise ConfigError(
+        f"width {leg.store_width}: {leg.model} declares no Matryoshka widths, and vectors that were not "
+        f"trained for it lose much when cut. `rag-plugins probe {leg.model}` measures how much: declare what "
+        f"it finds as matryoshka, or choose a model that declares some: {', '.join(others)}"
+    )
 
 
 def _part(encoding: Encoding, want: frozenset[Representation]) -> Encoding:

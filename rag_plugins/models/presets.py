@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from rag_plugins.errors import UnknownPreset
+from rag_plugins.models.facts import Code, DensePreset, Pooling, RerankerPreset, SparsePreset
 
 __all__ = [
     "DENSE_PRESETS",
@@ -25,61 +25,8 @@ __all__ = [
     "find_preset",
 ]
 
-Pooling = Literal["mean", "cls", "lasttoken"]
-
-
-@dataclass(frozen=True, slots=True)
-class DensePreset:
-    """A bi-encoder. `matryoshka` lists the prefix widths it was trained for, () where none is declared."""
-
-    name: str
-    hub_id: str
-    licence: str
-    dim: int
-    max_length: int
-    pooling: Pooling = "mean"
-    query_prompt: str = ""
-    document_prompt: str = ""
-    matryoshka: tuple[int, ...] = ()
-    package: str | None = None
-    """The Python package that carries its weights."""
-    pickles: tuple[str, ...] = ()
-    """Its files that the hub has as pickles alone: they are read with `weights_only=True`."""
-    m3: bool = False
-    """A BGE-M3: the same pass gives lexical weights and token vectors with a head of their own."""
-
-
-@dataclass(frozen=True, slots=True)
-class SparsePreset:
-    """A learned sparse model: each dimension is a token of its vocabulary, `dim` how many there are.
-
-    splade: query and document each take a forward pass. inference-free: a query is its tokens with fixed
-    weights. m3: the lexical weights of a BGE-M3, which adds no terms. `gated`: the hub gives it to those who
-    have accepted its terms there. `pickles` as in `DensePreset`.
-    """
-
-    name: str
-    hub_id: str
-    licence: str
-    dim: int
-    max_length: int
-    kind: Literal["splade", "inference-free", "m3"] = "splade"
-    gated: bool = False
-    pickles: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class RerankerPreset:
-    """A cross-encoder. `scale` says what its scores are: any number, or a probability from 0 to 1."""
-
-    name: str
-    hub_id: str
-    licence: str
-    max_length: int
-    scale: Literal["logit", "probability"]
-
-
 _SEARCH = "Represent this sentence for searching relevant passages: "
+_NOMIC = Code("nomic-ai/nomic-bert-2048", "7710840340a098cfb869c4f65e87cf2b1b70caca")
 _TORCH_PICKLE = ("pytorch_model.bin",)
 _M3_PICKLES = (*_TORCH_PICKLE, "sparse_linear.pt", "colbert_linear.pt")
 
@@ -162,6 +109,51 @@ _DENSE = (
         "cls",
         _SEARCH,
         matryoshka=(256, 768),
+    ),
+    # Its text model is XLM-RoBERTa, so that no code of its own is needed, unlike for the m of this version.
+    DensePreset(
+        "snowflake-arctic-embed-l-v2.0",
+        "Snowflake/snowflake-arctic-embed-l-v2.0",
+        "Apache-2.0",
+        1024,
+        8192,
+        "cls",
+        "query: ",
+        matryoshka=(256, 1024),
+    ),
+    # Trained on texts of up to 2048 tokens, and not for prefixes: v1.5 was.
+    DensePreset(
+        "nomic-embed-text-v1",
+        "nomic-ai/nomic-embed-text-v1",
+        "Apache-2.0",
+        768,
+        2048,
+        query_prompt="search_query: ",
+        document_prompt="search_document: ",
+        code=_NOMIC,
+    ),
+    DensePreset(
+        "nomic-embed-text-v1.5",
+        "nomic-ai/nomic-embed-text-v1.5",
+        "Apache-2.0",
+        768,
+        2048,
+        query_prompt="search_query: ",
+        document_prompt="search_document: ",
+        matryoshka=(64, 128, 256, 512, 768),
+        layer_norm=True,
+        code=_NOMIC,
+    ),
+    # Its authors declare any width from 128 on.
+    DensePreset(
+        "gte-multilingual-base",
+        "Alibaba-NLP/gte-multilingual-base",
+        "Apache-2.0",
+        768,
+        8192,
+        "cls",
+        matryoshka=(128, 256, 384, 512, 768),
+        code=Code("Alibaba-NLP/new-impl", "40ced75c3017eb27626c9d4ea981bde21a2662f4"),
     ),
     DensePreset("bge-m3", "BAAI/bge-m3", "MIT", 1024, 8192, "cls", pickles=_M3_PICKLES, m3=True),
 )

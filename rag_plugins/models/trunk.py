@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from rag_plugins.errors import require
-from rag_plugins.models.backend import limit_length, quiet
+from rag_plugins.errors import ConfigError, RagPluginsError, require
+from rag_plugins.models.backend import first_line, limit_length, quiet
 from rag_plugins.models.batching import token_batches
-from rag_plugins.models.presets import Pooling
+from rag_plugins.models.facts import Pooling
+from rag_plugins.models.own_code import Permission, loadable, restore_buffers
 from rag_plugins.models.tokenizer import SafeTokenizer
 from rag_plugins.vectors import Matrix, normalise
 
@@ -22,6 +25,9 @@ Span: TypeAlias = tuple[int, int]
 
 _BUDGET = 2048
 """Tokens a batch, padding included: measured as the fastest for small models on a CPU."""
+
+
+_REFUSED = Permission()
 
 
 class SharedModel:
@@ -82,12 +88,23 @@ class Trunk:
         self._prompt_lengths: dict[str, int] = {}
 
     @classmethod
-    def load(cls, path: Path, pooling: Pooling | None, max_length: int | None, device: str | None) -> Trunk:
+    def load(
+        cls,
+        path: Path,
+        pooling: Pooling | None,
+        max_length: int | None,
+        device: str | None,
+        permission: Permission = _REFUSED,
+    ) -> Trunk:
         """Load; a pooling that is given goes before the folder's own modules. Raises `ConfigError`."""
-        with quiet():
-            transformer = _with_pooling(path, pooling, device) if pooling else _as_saved(path, device)
-        limit_length(transformer, max_length)
-        return cls(transformer)
+        with loadable(path, permission) as source, quiet(), _explained(path, source.code):
+            load = partial(_with_pooling, pooling=pooling) if pooling else _as_saved
+            transformer = load(source.path, device=device, trusted=source.code is not None)
+            limit_length(transformer, max_length)
+            if source.code:
+                restore_buffers(transformer[0].auto_model)
+                transformer.encode("text")  # What does not work here is to be known by now.
+            return cls(transformer)
 
     @property
     def dim(self) -> int:
@@ -147,18 +164,43 @@ class Trunk:
         return self._prompt_lengths[prompt]
 
 
-def _as_saved(path: Path, device: str | None) -> Any:
+def _as_saved(path: Path, *, device: str | None, trusted: bool) -> Any:
     library: Any = require("sentence_transformers", extra="models")
-    options = {"use_safetensors": True}
-    return library.SentenceTransformer(str(path), device=device, local_files_only=True, model_kwargs=options)
+    return library.SentenceTransformer(
+        str(path),
+        device=device,
+        local_files_only=True,
+        trust_remote_code=trusted,
+        model_kwargs={"use_safetensors": True},
+    )
 
 
-def _with_pooling(path: Path, pooling: Pooling, device: str | None) -> Any:
+def _with_pooling(path: Path, *, pooling: Pooling, device: str | None, trusted: bool) -> Any:
     library: Any = require("sentence_transformers", extra="models")
     modules: Any = require("sentence_transformers.sentence_transformer.modules", extra="models")
-    transformer = modules.Transformer(str(path), model_kwargs={"use_safetensors": True})
+    trust = {"trust_remote_code": trusted}
+    transformer = modules.Transformer(
+        str(path),
+        model_kwargs={"use_safetensors": True, **trust},
+        config_kwargs=trust,
+        processor_kwargs=trust,
+    )
     pool = modules.Pooling(transformer.get_embedding_dimension(), pooling)
     return library.SentenceTransformer(modules=[transformer, pool], device=device)
+
+
+@contextmanager
+def _explained(path: Path, code: str | None) -> Generator[None]:
+    """What a model's own code raises, or transformers where it refuses such code, as `ConfigError`."""
+    try:
+        yield
+    except RagPluginsError:
+        raise
+    except Exception as error:
+        if code is None and "trust_remote_code" not in str(error):
+            raise
+        reason = f"its own code ({code}) does not run" if code else "a part of it is code of its own"
+        raise ConfigError(f"{path}: {reason}: {type(error).__name__}: {first_line(error)}") from error
 
 
 def as_array(tensor: Any) -> Matrix:

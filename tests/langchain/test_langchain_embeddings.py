@@ -30,3 +30,17 @@ def test_the_full_width_is_no_cut():
 def test_a_width_that_the_model_does_not_declare_is_refused_with_those_it_does():
     with pytest.raises(ConfigError, match="100.*256, 768"):
         MatryoshkaEmbeddings("snowflake-arctic-embed-m-v1.5", dimensions=100)
+
+
+def test_widths_that_the_caller_declares():
+    whole, cut = MatryoshkaEmbeddings(), MatryoshkaEmbeddings(dimensions=96, matryoshka=(96, 192))
+    prefix = whole.embed_query("a cat")[:96]
+    length = math.sqrt(sum(number * number for number in prefix))
+    assert cut.embed_query("a cat") == pytest.approx([number / length for number in prefix], abs=1e-6)
+    assert len(cut.embed_documents(["a cat"])[0]) == 96
+
+
+@pytest.mark.parametrize("settings", [{"dimensions": 0}, {"matryoshka": (0,)}, {"code_revision": "main"}])
+def test_impossible_settings_are_refused(settings):
+    with pytest.raises(ConfigError):
+        MatryoshkaEmbeddings(**settings)

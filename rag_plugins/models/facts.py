@@ -1,0 +1,73 @@
+"""What can be declared of a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Code", "DensePreset", "Pooling", "RerankerPreset", "SparsePreset"]
+
+Pooling = Literal["mean", "cls", "lasttoken"]
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Code that a model brings along: a repository of the hub, and the commit of it that may be run."""
+
+    repository: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class DensePreset:
+    """A bi-encoder. `matryoshka` lists the prefix widths it was trained for, () where none is declared."""
+
+    name: str
+    hub_id: str
+    licence: str
+    dim: int
+    max_length: int
+    pooling: Pooling = "mean"
+    query_prompt: str = ""
+    document_prompt: str = ""
+    matryoshka: tuple[int, ...] = ()
+    package: str | None = None
+    """The Python package that carries its weights."""
+    pickles: tuple[str, ...] = ()
+    """Its files that the hub has as pickles alone: they are read with `weights_only=True`."""
+    m3: bool = False
+    """A BGE-M3: the same pass gives lexical weights and token vectors with a head of their own."""
+    layer_norm: bool = False
+    """Vectors are to be layer-normed before they are cut: their mean is taken from each number."""
+    code: Code | None = None
+    """What it needs where transformers has no class of its own for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SparsePreset:
+    """A learned sparse model: each dimension is a token of its vocabulary, `dim` how many there are.
+
+    splade: query and document each take a forward pass. inference-free: a query is its tokens with fixed
+    weights. m3: the lexical weights of a BGE-M3, which adds no terms. `gated`: the hub gives it to those who
+    have accepted its terms there. `pickles` as in `DensePreset`.
+    """
+
+    name: str
+    hub_id: str
+    licence: str
+    dim: int
+    max_length: int
+    kind: Literal["splade", "inference-free", "m3"] = "splade"
+    gated: bool = False
+    pickles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RerankerPreset:
+    """A cross-encoder. `scale` says what its scores are: any number, or a probability from 0 to 1."""
+
+    name: str
+    hub_id: str
+    licence: str
+    max_length: int
+    scale: Literal["logit", "probability"]
