@@ -21,7 +21,7 @@ from rag_plugins.lexical.plan import Plan
 from rag_plugins.lexical.ranking import SymbolPlan, best, scores
 from rag_plugins.lexical.segment import Saturation, Segment, joined
 from rag_plugins.resident.lists import IntArray, union
-from rag_plugins.resident.selection import loops
+from rag_plugins.resident.selection import Mask, loops
 from rag_plugins.resident.strings import packed, unpacked
 
 __all__ = ["Analysed", "Postings"]
@@ -89,6 +89,12 @@ class Postings:
         """All there is, by name: for `of`. It may be called while another thread writes."""
         return _dumped(self._state)
 
+    @property
+    def ids(self) -> set[str]:
+        """Of all passages."""
+        segments = self._state.segments
+        return {id for segment in segments for id in compress(segment.ids, segment.alive.tolist())}
+
     def __len__(self) -> int:
         return sum(int(segment.alive.sum()) for segment in self._state.segments)
 
@@ -109,14 +115,18 @@ class Postings:
         self._replace(ids, [])
 
     def search(
-        self, plan: Plan, limit: int, saturation: Saturation, allowed: Collection[str] | None = None
+        self,
+        plan: Plan,
+        limit: int,
+        saturation: Saturation,
+        allowed: Callable[[Segment], Mask] | None = None,
     ) -> list[tuple[str, float]]:
-        """(id, score) of the best passages that score above 0, ties by id; of `allowed` ones only."""
+        """(id, score) of the best passages that score above 0, ties by id; of `allowed` rows only."""
         state = self._state
         looked_up = SymbolPlan.of(plan, state.symbols, lambda word: self._surfaces(state, word))
         found: list[tuple[str, float]] = []
         for segment in state.segments:
-            mask = segment.alive if allowed is None else segment.mask(allowed)
+            mask = segment.alive if allowed is None else allowed(segment)
             found += best(segment.ids, scores(segment, looked_up, saturation), limit, mask)
         return sorted(found, key=lambda hit: (-hit[1], hit[0]))[:limit]
 

@@ -1,19 +1,26 @@
-"""The term index of a database file: postings in memory, read from the rows when they are first asked for."""
+"""The term index of a database file: postings in memory, from a snapshot or from the rows."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from threading import RLock
 from time import perf_counter
+from typing import Any, Protocol, runtime_checkable
+
+from numpy.typing import NDArray
+from tqdm import tqdm
 
 from rag_plugins.filters import Filter
 from rag_plugins.lexical.plan import Plan, TermDictionary
 from rag_plugins.lexical.postings import Analysed, Postings
+from rag_plugins.lexical.segment import Segment
 from rag_plugins.lexical.vocabulary import Vocabulary
 from rag_plugins.models.analysis import Analyser
-from rag_plugins.models.bm25 import Bm25Encoder
+from rag_plugins.models.bm25 import Bm25Encoder, Bm25Statistics
+from rag_plugins.resident.selection import Mask
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.types import JsonValue, Passage, View, embed_text
 
@@ -22,15 +29,39 @@ __all__ = ["ResidentTerms"]
 _BATCH = 2048
 """Rows read at once."""
 
+_FORMAT = 1
+"""Of the arrays in a snapshot; another one is not read."""
+
 _logger = logging.getLogger(__name__)
+
+_Content = tuple[Mapping[str, NDArray[Any]], JsonValue]
+
+
+@runtime_checkable
+class _Keeping(Protocol):
+    """A store that keeps what was made of its rows in a snapshot."""
+
+    def keep(self, section: str, dump: Callable[[], _Content]) -> None: ...
+    def kept(self, section: str) -> _Content | None: ...
+    def changed(self) -> list[str]: ...
+
+
+@runtime_checkable
+class _Locating(Protocol):
+    """A store in memory: (the place of each id, at which places a filter holds), places that stay.
+
+    Where places become other ones, the mapping is another object.
+    """
+
+    def located(self, filter: Filter) -> tuple[Mapping[str, int], Mask]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class _Built:
-    """Postings, and what they depend on besides the rows."""
+    """Postings, and what they depend on besides the rows: settings and language."""
 
     analyser: Analyser
-    analysis: tuple[JsonValue, ...]
+    analysis: tuple[JsonValue, str]
     vocabulary: Vocabulary
     postings: Postings
 
@@ -49,14 +80,24 @@ class _Shared:
     """What all indexes on one collection have in common. Whoever changes it holds the lock."""
 
     built: _Built | None = None
+    opened: bool = False
     lock: RLock = field(default_factory=RLock)
+
+    def dump(self) -> _Content:
+        """For the snapshot. It waits for nobody: who holds the lock may wait for who writes the snapshot."""
+        built = self.built
+        if built is None:
+            return {}, None
+        settings, language = built.analysis
+        return built.postings.arrays(), {"format": _FORMAT, "settings": settings, "language": language}
 
 
 class ResidentTerms:
-    """A `TermIndex` in memory, built at the first search. Searches see one state of it, and wait for nobody.
+    """A `TermIndex` in memory. Searches see one state of it, and wait for nobody.
 
-    The postings are shared by all indexes of this process on the collection; a file admits no other process.
-    They hold counts, so each index scores them by its own encoder's statistics.
+    Where the store's snapshot has it, it is there at once; else it is built at the first search. It is shared
+    by all indexes of this process on the collection; a file admits no other process. It holds counts, so each
+    index scores them by its own encoder's statistics.
     """
 
     def __init__(self, store: MilvusStore, leg: str, encoder: Bm25Encoder) -> None:
@@ -64,8 +105,13 @@ class ResidentTerms:
         self._store = store
         self._leg = leg
         self._encoder = encoder
-        self._analysis = dict(encoder.fingerprint)
-        self._shared = store.shared(f"terms/{leg}", _Shared)
+        self._settings: JsonValue = dict(encoder.fingerprint)
+        self._section = f"terms/{leg}"
+        self._shared = store.shared(self._section, _Shared)
+        with self._shared.lock:
+            if not self._shared.opened and isinstance(store, _Keeping):
+                self._shared.built = self._opened(store)
+            self._shared.opened = True
 
     @property
     def dictionary(self) -> TermDictionary:
@@ -92,28 +138,79 @@ class ResidentTerms:
     def search(self, plan: Plan, limit: int, filter: Filter | None = None) -> list[tuple[str, float]]:
         """See `TermIndex.search`."""
         postings = self._ready().postings
-        allowed = None if filter is None else self._store.ids(filter)
+        allowed = None if filter is None else self._allowed(filter)
         return postings.search(plan, limit, self._encoder.saturation, allowed)
+
+    def _allowed(self, filter: Filter) -> Callable[[Segment], Mask]:
+        if isinstance(self._store, _Locating):
+            places, holds = self._store.located(filter)
+            return lambda segment: segment.holding(places, holds)
+        ids = self._store.ids(filter)
+        return lambda segment: segment.mask(ids)
 
     def _ready(self) -> _Built:
         """The postings under this encoder's analysis, which changes once: when the language is decided."""
-        analysis = (self._analysis, self._encoder.statistics.language)
+        analysis = (self._settings, self._encoder.statistics.language)
         built = self._shared.built
         if built and built.analysis == analysis:
             return built
         with self._shared.lock:
             if not (self._shared.built and self._shared.built.analysis == analysis):
                 self._shared.built = self._build(analysis)
+                if isinstance(self._store, _Keeping):
+                    self._store.keep(self._section, self._shared.dump)
             return self._shared.built
 
-    def _build(self, analysis: tuple[JsonValue, ...]) -> _Built:
+    def _opened(self, store: _Keeping) -> _Built | None:
+        """What the snapshot has, with what has changed since; None where it does not fit."""
+        store.keep(self._section, self._shared.dump)
+        changed = store.changed()
+        arrays, about = store.kept(self._section) or ({}, None)
+        expected = {"format": _FORMAT, "settings": self._settings}
+        if not isinstance(about, dict) or {**about, "language": ""} != {**expected, "language": ""}:
+            return None
+        try:
+            built = self._empty(str(about["language"]), arrays)
+        except (KeyError, IndexError, ValueError, TypeError) as error:
+            _logger.warning(
+                "%s: the snapshot of the terms is damaged, they are read anew: %r", self._leg, error
+            )
+            return None
+        there = set(self._store.ids())
+        built.postings.remove(built.postings.ids - there)
+        self._read(built, list(dict.fromkeys([*changed, *(there - built.postings.ids)])))
+        return built
+
+    def _build(self, analysis: tuple[JsonValue, str]) -> _Built:
         started = perf_counter()
-        analyser, vocabulary = self._encoder.analyser, Vocabulary()
-        built = _Built(analyser, analysis, vocabulary, Postings(analyser.term, vocabulary))
+        built = self._empty(analysis[1])
         ids = self._store.ids()
-        for start in range(0, len(ids), _BATCH):
-            built.put(self._store.views(ids[start : start + _BATCH]).items())
+        self._read(built, ids)
         _logger.info(
             "%s: the terms of %d passages read in %.1f s", self._leg, len(ids), perf_counter() - started
         )
         return built
+
+    def _empty(self, language: str, arrays: Mapping[str, NDArray[Any]] | None = None) -> _Built:
+        """Without passages, or with those in arrays."""
+        analyser, vocabulary = self._analyser(language), Vocabulary()
+        if arrays is None:
+            postings = Postings(analyser.term, vocabulary)
+        else:
+            postings = Postings.of(arrays, analyser.term, vocabulary)
+        return _Built(analyser, (self._settings, language), vocabulary, postings)
+
+    def _analyser(self, language: str) -> Analyser:
+        encoder = copy(self._encoder)
+        encoder.statistics = Bm25Statistics(language=language)
+        return encoder.analyser
+
+    def _read(self, built: _Built, ids: Sequence[str]) -> None:
+        """Read these rows; those that are not there any more go."""
+        with tqdm(total=len(ids), unit=" passages", desc="reading terms", leave=False, disable=None) as bar:
+            for start in range(0, len(ids), _BATCH):
+                batch = ids[start : start + _BATCH]
+                views = self._store.views(batch)
+                built.put(views.items())
+                built.postings.remove([id for id in batch if id not in views])
+                bar.update(len(batch))

@@ -40,6 +40,9 @@ class Segment:
     surfaces: Lists
     units: Lists
     _damping: dict[tuple[float, ...], Damping] = field(default_factory=dict[tuple[float, ...], Damping])
+    _elsewhere: list[tuple[Mapping[str, int], IntArray]] = field(
+        default_factory=list[tuple[Mapping[str, int], IntArray]]
+    )
 
     @classmethod
     def of(cls, ids: Sequence[str], surfaces: Sequence[IntArray], units: Sequence[IntArray]) -> Segment:
@@ -100,6 +103,18 @@ class Segment:
         mask = np.zeros(len(self.ids), np.bool_)
         mask[[self.rows[id] for id in ids if id in self.rows]] = True
         return mask & self.alive
+
+    def holding(self, places: Mapping[str, int], holds: Mask) -> Mask:
+        """The living rows whose passages `holds` is True for, at the place that each has by its id.
+
+        A place may not become another's while the mapping is the same object: places are remembered.
+        """
+        if not (self._elsewhere and self._elsewhere[0][0] is places):
+            found = np.fromiter((places.get(id, -1) for id in self.ids), np.int64, len(self.ids))
+            self._elsewhere[:] = [(places, found)]
+        # Beyond the end, and before the beginning, is nothing.
+        padded = np.append(holds, False)
+        return padded[np.minimum(self._elsewhere[0][1], len(holds))] & self.alive
 
     def without(self, mask: Mask) -> Segment:
         """These rows removed; their postings stay until segments are joined."""

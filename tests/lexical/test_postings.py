@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag_plugins.lexical import ranking
 from rag_plugins.lexical.plan import AnyOf, Nearby, Plan
 from rag_plugins.lexical.postings import Analysed, Postings
 from rag_plugins.lexical.scoring import contributions
+from rag_plugins.resident import selection
 
 
 def stem(surface):
@@ -16,6 +18,10 @@ def stem(surface):
 
 def saturation(length):
     return 0.3 + 0.1 * length
+
+
+def only(ids):
+    return None if ids is None else lambda segment: segment.mask(ids)
 
 
 class Vocabulary:
@@ -88,8 +94,10 @@ def test_equal_scores_are_in_order_of_id_and_cut_there():
 def test_only_what_is_allowed():
     postings, _ = made("oil", "oil", "oil")
 
-    assert [id for id, _ in postings.search(Plan({"oil": 1.0}), 9, saturation, ["p1", "unknown"])] == ["p1"]
-    assert postings.search(Plan({"oil": 1.0}), 9, saturation, []) == []
+    assert [id for id, _ in postings.search(Plan({"oil": 1.0}), 9, saturation, only(["p1", "unknown"]))] == [
+        "p1"
+    ]
+    assert postings.search(Plan({"oil": 1.0}), 9, saturation, only([])) == []
 
 
 def test_a_passage_put_again_is_replaced():
@@ -181,12 +189,76 @@ def test_every_passage_scores_as_it_does_alone(changes, plan, limit, allowed):
             postings.remove(content)
             peer.passages = {id: passage for id, passage in peer.passages.items() if id not in content}
 
-    found, expected = postings.search(plan, limit, saturation, allowed), peer.search(plan, limit, allowed)
+    found = postings.search(plan, limit, saturation, only(allowed))
+    expected = peer.search(plan, limit, allowed)
+    again = Postings.of(postings.arrays(), stem, copied := Vocabulary())
 
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranking, "loops", lambda: None)
+        patch.setattr(selection, "loops", lambda: None)
+        in_numpy = postings.search(plan, limit, saturation, only(allowed))
+    assert found == in_numpy == again.search(plan, limit, saturation, only(allowed))
+    assert copied.surfaces == vocabulary.surfaces and again.ids == postings.ids == peer.passages.keys()
     assert [score for _, score in found] == pytest.approx([score for _, score in expected])
     assert dict(found) == pytest.approx({id: dict(peer.search(plan, 99, allowed))[id] for id, _ in found})
     assert vocabulary.surfaces == peer.surfaces
     assert len(postings) == len(peer.passages)
+
+
+def test_an_index_made_of_arrays_goes_on_as_if_it_had_been_built():
+    postings, _ = made("oil filter", "pumps pump", "oil pump_seal")
+    postings.remove(["p0"])
+    arrays = postings.arrays()
+    for array in arrays.values():
+        array.flags.writeable = False  # As what has been read from a file may be.
+    again = Postings.of(arrays, stem, vocabulary := Vocabulary())
+    plan = Plan({"pump": 1.0, "oil": 2.0}, (), (Nearby("", ("pump", "seal"), 0, 1.0),))
+    for index in (postings, again):
+        index.put([analysed("p3", "filters oil oil"), analysed("p1", "pump seals")])
+        index.remove(["p2"])
+
+    assert again.search(plan, 9, saturation) == postings.search(plan, 9, saturation)
+    assert vocabulary.surfaces == {"filters", "oil", "pump", "seals"}
+    assert len(again) == 2
+
+
+def test_arrays_may_be_taken_while_another_thread_writes():
+    postings, _ = made("common")
+    done, wrong = Event(), []
+
+    def take():
+        while not done.is_set():
+            again = Postings.of(postings.arrays(), stem, Vocabulary())
+            words = {f"new{id[1:]}" for id in again.ids - {"p0"}}
+            if len(again.search(Plan(dict.fromkeys(words, 1.0)), 999, saturation)) != len(words):
+                wrong.append(words)
+
+    reader = Thread(target=take)
+    reader.start()
+    for n in range(1, 200):
+        postings.put([analysed(f"p{n}", f"new{n} news{n}")])
+    done.set()
+    reader.join()
+
+    assert not wrong
+
+
+def test_places_elsewhere_say_which_rows_a_filter_holds_for():
+    postings, _ = made("oil", "oil", "oil", "oil")
+    postings.put([analysed("p2", "oil pump")])
+    holds = np.array([True, False, True])
+    places = {"p0": 0, "p1": 1, "p2": 2, "p9": 0}  # p3 is not there, p4 came after the filter was looked at.
+    postings.put([analysed("p4", "oil")])
+    places["p4"] = 3
+
+    def search():
+        return postings.search(
+            Plan({"oil": 1.0}), 9, saturation, lambda segment: segment.holding(places, holds)
+        )
+
+    assert {id for id, _ in search()} == {id for id, _ in search()} == {"p0", "p2"}
+    places, holds = {"p1": 0, "p3": 1}, np.array([True, True])
+    assert {id for id, _ in search()} == {"p1", "p3"}
 
 
 def test_long_use_keeps_segments_few_and_names_short():
