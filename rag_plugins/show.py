@@ -18,9 +18,20 @@ from rag_plugins.types import Hit, Hits, JsonValue, StageScore, TermMatch
 
 if TYPE_CHECKING:
     from rag_plugins.evaluation import Evaluation, FunnelUse
+    from rag_plugins.evaluation.probe import Probe
+    from rag_plugins.funnel import Funnel
+    from rag_plugins.funnel.tuning import Tuning
     from rag_plugins.ingest.indexer import IngestSummary
 
-__all__ = ["hit_json", "show_evaluation", "show_hits", "show_presets", "show_summary"]
+__all__ = [
+    "hit_json",
+    "show_evaluation",
+    "show_hits",
+    "show_presets",
+    "show_probe",
+    "show_summary",
+    "show_tuning",
+]
 
 
 def show_summary(summary: IngestSummary, total: int, weights: Mapping[str, str]) -> None:
@@ -122,6 +133,47 @@ def _funnel(use: FunnelUse | None) -> str:
         f"{use.prefixes.funnel}{rotated}; {use.recall:.3f} of the exact search's best 10 found; "
         f"p50 {use.ms:.2f} ms, {use.ms_off:.2f} ms with the funnel off"
     )
+
+
+def show_tuning(tuning: Tuning) -> None:
+    """For each schedule of widths its cheapest funnel that will do; what each prefix alone would give."""
+    console = Console()
+    title = f"{tuning.rows} vectors of {tuning.dim} numbers, {tuning.queries} queries"
+    table = _table(title, "funnel (kept)", f"recall@{tuning.k}", "µs, estimated", "")
+    for trial in tuning.table:
+        row = (_stages(trial.funnel), f"{trial.recall:.3f}", f"{trial.cost:.0f}")
+        mark = "chosen" if trial.funnel == tuning.funnel else ""
+        table.add_row(*row, mark, style="bold" if mark else None)
+    table.add_row("exact search", "1.000", f"{tuning.exact_cost:.0f}", "" if tuning.funnel else "chosen")
+    console.print(table)
+    stored = _table("A prefix stored alone (store_width)", "width", f"recall@{tuning.k}", "MB")
+    for alone in tuning.alone:
+        stored.add_row(str(alone.width), f"{alone.recall:.3f}", f"{alone.bytes_stored / 1e6:.1f}")
+    console.print(stored)
+    verdict = (
+        f"funnel = {tuning.funnel.to_json()}" if tuning.funnel else "no funnel is cheaper: searched exactly"
+    )
+    console.print(f"recall {tuning.target:g} aimed at: {verdict}", highlight=False)
+
+
+def _stages(funnel: Funnel) -> str:
+    return str(funnel).removeprefix("funnel ").replace(" kept", "")
+
+
+def show_probe(model: str, probe: Probe) -> None:
+    """Recall of each prefix, as it is, of as many numbers drawn at random, and rotated; then the verdict."""
+    console = Console()
+    title = f"{model}: {probe.dim} numbers; {probe.texts} texts, {probe.queries} queries; recall@10"
+    table = _table(title, "width", "prefix", "random", "rotated", "in top 200", "rotated, in top 200", "")
+    for prefix in probe.prefixes:
+        shares = (prefix.raw, prefix.random, prefix.rotated, prefix.raw_inside, prefix.rotated_inside)
+        marks = [
+            *(["declared"] if prefix.width in probe.declared else []),
+            *(["trained"] if prefix.trained else []),
+        ]
+        table.add_row(str(prefix.width), *(f"{share:.3f}" for share in shares), ", ".join(marks))
+    console.print(table)
+    console.print(f"Matryoshka: {'yes' if probe.matryoshka else 'no'}. {probe.advice}", highlight=False)
 
 
 def show_presets() -> None:

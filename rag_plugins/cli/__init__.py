@@ -1,4 +1,4 @@
-"""The command line: rag-plugins demo | ingest | search | dictionary | evaluate | presets."""
+"""The command line: rag-plugins demo | ingest | search | dictionary | tune | evaluate | probe | presets."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import typer
 from rag_plugins import __version__
 from rag_plugins.cli.collection import dictionary, ingest, search
 from rag_plugins.cli.measuring import demo, evaluate, presets
+from rag_plugins.cli.tuning import probe, tune
 from rag_plugins.errors import RagPluginsError
 
 __all__ = ["app", "main"]
 
-COMMANDS = (demo, ingest, search, dictionary, evaluate, presets)
+COMMANDS = (demo, ingest, search, dictionary, tune, evaluate, probe, presets)
 
 app = typer.Typer(
     name="rag-plugins",

@@ -11,7 +11,7 @@ from typing import Any
 
 from rag_plugins.errors import BadDocument
 
-__all__ = ["TestSet", "read_folder"]
+__all__ = ["TestSet", "read_folder", "read_lines"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +40,15 @@ def read_folder(folder: str | Path) -> TestSet:
     return TestSet(
         corpus={
             line["_id"]: f"{line.get('title', '')}\n{line['text']}".strip()
-            for line in _lines(folder / "corpus.jsonl", "_id", "text")
+            for line in read_lines(folder / "corpus.jsonl", "_id", "text")
         },
-        queries={line["_id"]: line["text"] for line in _lines(folder / "queries.jsonl", "_id", "text")},
+        queries={line["_id"]: line["text"] for line in read_lines(folder / "queries.jsonl", "_id", "text")},
         qrels=_qrels(folder / "qrels.tsv"),
     )
 
 
-def _lines(path: Path, *keys: str) -> Iterator[dict[str, Any]]:
+def read_lines(path: Path, *keys: str) -> Iterator[dict[str, Any]]:
+    """The objects of a file of JSON lines, each with these keys. Raises `BadDocument`."""
     for number, line in enumerate(_text(path).split("\n"), start=1):
         if not line.strip():
             continue

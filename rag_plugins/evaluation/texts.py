@@ -10,10 +10,10 @@ from pathlib import Path
 from random import Random
 
 from rag_plugins.errors import BadDocument, BadInput
-from rag_plugins.evaluation.beir import read_folder
+from rag_plugins.evaluation.beir import read_folder, read_lines
 from rag_plugins.text import clean
 
-__all__ = ["manual_texts", "read_texts"]
+__all__ = ["manual_texts", "read_queries", "read_texts"]
 
 _WORDS = 12
 """The shortest text that says something of its own."""
@@ -28,6 +28,13 @@ def read_texts(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise BadDocument(path.name, None, f"cannot be read: {error}") from error
     return [part.strip() for part in re.split(r"\n\s*\n", text) if part.strip()]
+
+
+def read_queries(path: Path) -> list[str]:
+    """One a line, or of JSON lines (`*.jsonl`) the "text" of each. Raises `BadDocument`."""
+    if path.suffix == ".jsonl":
+        return [str(line["text"]) for line in read_lines(path, "text")]
+    return [line for part in read_texts(path) for line in part.splitlines() if line.strip()]
 
 
 def manual_texts(count: int) -> list[str]:
