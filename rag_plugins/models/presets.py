@@ -12,16 +12,12 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from rag_plugins.errors import UnknownPreset
-from rag_plugins.models.facts import Code, DensePreset, Pooling, RerankerPreset, SparsePreset
+from rag_plugins.models.facts import Code, DensePreset, RerankerPreset, SparsePreset
 
 __all__ = [
     "DENSE_PRESETS",
     "RERANKER_PRESETS",
     "SPARSE_PRESETS",
-    "DensePreset",
-    "Pooling",
-    "RerankerPreset",
-    "SparsePreset",
     "find_preset",
 ]
 
