@@ -16,6 +16,7 @@ from rag_plugins.filters import where
 from rag_plugins.funnel import Funnel, Prefixes, Rotation
 from rag_plugins.store import nearest, prefix_fields
 from rag_plugins.store.milvus import MilvusStore
+from rag_plugins.store.prefix_records import Made, generation_of
 from rag_plugins.store.schema import Row, VectorField
 from rag_plugins.types import EmbedText, Passage, passage_id
 from rag_plugins.vectors import SparseVector, normalise
@@ -426,6 +427,22 @@ def test_of_two_rotations_at_once_neither_is_searched_by_until_all_rows_have_it(
     assert fresh.search("dense", made(99), 3) == fresh.search("dense", made(99), 3, exact=True)
     fresh.set_prefixes("dense", second)
     assert_made(fresh, second)
+
+
+def test_what_is_written_among_another_s_new_prefixes_is_made_like_them(open_store, monkeypatch):
+    one, two = open_store(), open_store(apart="another process")
+    one.upsert(rows(10))
+    first, second = (Prefixes(Funnel([(4, 6), (DIM,)]), rotation(seed=seed)) for seed in (5, 6))
+    way = Made(generation_of(second.rotation), second.rotation, whole=False)
+
+    def begin():
+        two._prefix_fields._records.write("dense", way)
+        two._prefix_fields._fill("dense", two.ids(), way)
+
+    done = between(one, monkeypatch, begin)
+    one.set_prefixes("dense", first)
+    assert done and one.unfinished_prefixes("dense")
+    assert_made(one, second)
 
 
 def test_readers_in_other_processes_take_over_within_seconds(open_store, monkeypatch):
