@@ -101,16 +101,20 @@ class Memory:
     def keep(self, section: str, dump: Dump) -> None:
         """See `ResidentStore.keep`."""
         self._sections[section] = dump
+        self._saved.discard(section)
 
     def kept(self, section: str) -> Content | None:
         """See `ResidentStore.kept`."""
         if self._snapshot is None:
             return None
         try:
-            return self._snapshots.load_section(self._snapshot, section)
+            content = self._snapshots.load_section(self._snapshot, section)
         except StoreError as error:
             _logger.warning("%s", error)
             return None
+        if content is not None:
+            self._saved.add(section)  # Until it is made anew, the file need not be.
+        return content
 
     @property
     def changed(self) -> list[str]:

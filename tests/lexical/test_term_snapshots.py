@@ -138,6 +138,34 @@ def test_an_index_that_was_opened_goes_on(open_index):
     assert open_index().found() == last
 
 
+def test_a_session_that_changes_nothing_writes_nothing(open_index, tmp_path):
+    index = open_index()
+    index.write(TEXTS)
+    index.found()
+    index.store.close()
+    paths = list((tmp_path / "test.db.resident").rglob("*.snapshot"))
+    before = [path.stat().st_mtime_ns for path in paths]
+
+    again = open_index()
+    again.found()
+    again.store.close()
+
+    assert len(paths) == 2 and [path.stat().st_mtime_ns for path in paths] == before
+
+
+def test_what_is_built_later_is_kept_though_no_row_has_changed(open_index, caplog):
+    index = open_index()
+    index.write(TEXTS)
+    index.store.close()
+    again = open_index()
+    before = again.found()
+    again.store.close()
+
+    with caplog.at_level(logging.INFO):
+        assert open_index().found() == before
+    assert not rows_were_read(caplog)
+
+
 def test_what_has_changed_since_is_read_again(open_index, caplog):
     index = open_index(Keeping)
     index.write(TEXTS)
@@ -207,17 +235,25 @@ def test_a_file_of_the_snapshot_that_is_damaged_is_built_anew(open_index, tmp_pa
     assert open_index().found() == before
 
 
-def test_another_analysis_is_built_anew(open_index, caplog):
-    index = open_index(Keeping)
+@pytest.mark.parametrize("kind", [Keeping, ResidentStore])
+def test_another_analysis_is_built_anew_and_kept(open_index, kind, caplog):
+    index = open_index(kind)
     index.write(TEXTS)
     index.found()
-    index.store.save()
+    if kind is Keeping:
+        index.store.save()
     index.store.close()
 
     with caplog.at_level(logging.INFO):
-        again = open_index(Keeping, language="none")
+        again = open_index(kind, language="none")
         assert len(again.terms.search(Plan({"filter": 1.0}), 9)) == 1
     assert rows_were_read(caplog)
+    again.store.close()
+    if kind is ResidentStore:
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            assert len(open_index(language="none").terms.search(Plan({"filter": 1.0}), 9)) == 1
+        assert not rows_were_read(caplog)
     assert len(index.terms.search(Plan({"filter": 1.0}), 9)) == 2
 
 
