@@ -58,6 +58,12 @@ def _check(encoders: Mapping[str, Encoder], configs: Sequence[LegConfig]) -> Non
         if Representation(kinds[name]) not in encoder.produces:
             gives = sorted(kind.value for kind in encoder.produces)
             raise ConfigError(f"leg {name!r} is {kinds[name]}, and the encoder given for it gives {gives}")
+    for config in configs:
+        if config.name in encoders and isinstance(config, DenseLeg) and config.store_width is not None:
+            raise ConfigError(
+                f"leg {config.name!r}: store_width cuts the leg's own model, and an encoder is given: let that "
+                "one give vectors of this width"
+            )
 
 
 def _leg(config: LegConfig, given: Encoder | None, shared: Mapping[str, M3Encoder]) -> Leg:
@@ -88,6 +94,11 @@ def _m3(model: str, configs: Sequence[LegConfig]) -> M3Encoder:
     dense = [config for config in mine if isinstance(config, DenseLeg)]
     if any(leg.pooling or leg.query_prompt or leg.document_prompt for leg in dense):
         raise ConfigError(f"{model} has pooling of its own and no prompts: leave pooling and prompts out")
+    if any(leg.store_width or leg.matryoshka or leg.allow_remote_code for leg in dense):
+        raise ConfigError(
+            f"{model} was not trained for prefixes and has no code of its own: leave out store_width, "
+            "matryoshka and allow_remote_code"
+        )
     terms = next((config for config in mine if isinstance(config, SparseLeg)), SparseLeg(model=model))
     return M3Encoder(
         model,
@@ -172,8 +183,8 @@ def _token_model(legs: Sequence[Leg]) -> TokenModel:
         if leg.representation is Representation.DENSE and Representation.TOKENS in leg.encoder.produces:
             return cast("TokenModel", leg.encoder)
     raise ConfigError(
-        "late interaction reads token vectors, which no dense leg's model gives: choose a cross-encoder, "
-        'or reranker = "none"'
+        "late interaction reads token vectors, which no dense leg's model gives (an embedding object of "
+        'another library has none): choose a cross-encoder, or reranker = "none"'
     )
 
 
