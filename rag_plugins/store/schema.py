@@ -216,4 +216,8 @@ def _sparse(field: VectorField, vector: FloatArray | SparseVector) -> dict[int, 
 
 def sparse_vector(stored: Mapping[int, float]) -> SparseVector:
     """A row's sparse vector, as the engine gives it back."""
-    return SparseVector.of({int(index): value for index, value in stored.items() if index != _NO_TERMS})
+    indices = np.fromiter(stored.keys(), np.uint32, len(stored))
+    values = np.fromiter(stored.values(), np.float32, len(stored))
+    order = np.argsort(indices)
+    order = order[indices[order] != _NO_TERMS]
+    return SparseVector(indices[order], values[order])
