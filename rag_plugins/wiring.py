@@ -61,8 +61,8 @@ def _check(encoders: Mapping[str, Encoder], configs: Sequence[LegConfig]) -> Non
     for config in configs:
         if config.name in encoders and isinstance(config, DenseLeg) and config.store_width is not None:
             raise ConfigError(
-                f"leg {config.name!r}: store_width cuts the leg's own model, and an encoder is given: let that "
-                "one give vectors of this width"
+                f"leg {config.name!r}: store_width cuts the leg's own model, and an encoder is given: let "
+                "that one give vectors of this width"
             )
 
 
