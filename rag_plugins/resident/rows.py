@@ -17,7 +17,7 @@ from rag_plugins.resident.sparse import SparseIndex
 from rag_plugins.types import JsonValue
 from rag_plugins.vectors import FloatArray, Matrix, SparseVector
 
-__all__ = ["Batch", "FieldKind", "Table"]
+__all__ = ["Batch", "FieldKind", "Mask", "Table"]
 
 _DEAD = 0.2
 """The table is made anew without replaced and deleted rows when they are more than this share of it."""
@@ -116,6 +116,14 @@ class Table:
         rows = np.flatnonzero(state.alive if mask is None else mask)
         return sorted(map(state.ids.__getitem__, rows.tolist()))
 
+    def located(self, filter: Filter) -> tuple[Mapping[str, int], Mask]:
+        """The row of each id, and the rows that a filter holds for, of the first ones.
+
+        Rows that are written later get places of their own; where ids move, the mapping is another object.
+        """
+        state = self._state
+        return state.at, state.alive & state.columns.mask(filter, len(state.alive))
+
     def known(self, ids: Iterable[str]) -> list[str]:
         """Those of these ids that there are, each once, in their order."""
         at = self._state.at
@@ -139,6 +147,10 @@ class Table:
         alive = np.concatenate([self._without(batch.ids), np.ones(len(batch.ids), np.bool_)])
         state.at.update(zip(batch.ids, rows, strict=True))
         self._publish(replace(state, alive=alive, live=len(state.at)))
+
+    def relocate(self) -> None:
+        """Let whoever remembers places (`located`) ask again: rows are put that did not change for others."""
+        self._state = replace(self._state, at=dict(self._state.at))
 
     def remove(self, ids: Iterable[str]) -> None:
         """Rows of these ids are not found any more; absent ones do not matter."""

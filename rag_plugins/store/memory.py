@@ -92,6 +92,7 @@ class Memory:
 
     def refresh(self, ids: Sequence[str], source: Source) -> None:
         """Read these rows again."""
+        self._change(Table.relocate)
         self._change(lambda table: refresh(table, ids, self._fields, source, self.payload))
 
     def set_prefixes(self, field: str, prefixes: Prefixes | None) -> None:

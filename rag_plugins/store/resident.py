@@ -13,7 +13,7 @@ from rag_plugins.config import StoreConfig
 from rag_plugins.errors import ConfigError, StoreError
 from rag_plugins.filters import Filter
 from rag_plugins.funnel import Prefixes
-from rag_plugins.resident.rows import FieldKind, Table
+from rag_plugins.resident.rows import FieldKind, Mask, Table
 from rag_plugins.store.assets import AssetStore
 from rag_plugins.store.codec import decode, decode_views
 from rag_plugins.store.engine import Engine, Entity
@@ -104,6 +104,10 @@ class ResidentStore(MilvusStore):
     def ids(self, filter: Filter | None = None) -> list[str]:
         """See `MilvusStore.ids`."""
         return self._table().ids(filter)
+
+    def located(self, filter: Filter) -> tuple[Mapping[str, int], Mask]:
+        """The place of each id, and at which places a filter holds: see `Table.located`."""
+        return self._table().located(filter)
 
     def count(self) -> int:
         """See `MilvusStore.count`."""

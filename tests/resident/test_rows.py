@@ -86,6 +86,19 @@ def test_rows_are_found_replaced_and_removed():
     assert name(1) in table and name(2) not in table
 
 
+def test_places_are_remembered_until_they_move():
+    table = table_of({1: 1, 2: 2, 3: 1})
+    places, holds = table.located(where("year") == 1)
+    assert [id for id, place in places.items() if holds[place]] == [name(1), name(3)]
+    table.put(batch({4: 1, 2: 1}))
+    assert table.located(where("year") == 1)[0] is places
+    assert places[name(2)] >= len(holds)
+    table.relocate()
+    again, holds = table.located(where("year") == 1)
+    assert again is not places
+    assert sorted(id for id, place in again.items() if holds[place]) == table.ids()
+
+
 def test_ties_are_by_id_and_cut_there():
     table = Table(FIELDS)
     same = Batch(
