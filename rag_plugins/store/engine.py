@@ -24,7 +24,7 @@ from rag_plugins.store.connection import connect, disconnect
 from rag_plugins.store.indexes import explicit
 from rag_plugins.store.report import reported
 
-__all__ = ["Engine", "Entity", "id_in"]
+__all__ = ["Engine", "Entity", "cut", "id_in"]
 
 T = TypeVar("T")
 
@@ -118,12 +118,12 @@ class Engine:
     def delete(self, name: str, ids: Sequence[str]) -> None:
         """Delete by id; absent ids do not matter."""
         with self.lock:
-            for batch in _batches(ids):
+            for batch in cut(ids):
                 self._ask("delete", name, filter=id_in(batch))
 
     def get(self, name: str, ids: Sequence[str], fields: Sequence[str]) -> list[Entity]:
         """Rows by id, in no certain order; absent ids are left out. Fast on Lite, which looks them up."""
-        return [row for batch in _batches(ids) for row in self.query(name, id_in(batch), fields)]
+        return [row for batch in cut(ids) for row in self.query(name, id_in(batch), fields)]
 
     def query(self, name: str, filter: str, fields: Sequence[str], **bounds: int) -> list[Entity]:
         """Rows that an expression matches; `limit=` bounds them."""
@@ -196,5 +196,6 @@ def id_in(ids: Sequence[str]) -> str:
     return f"id in [{', '.join(map(literal, ids))}]"
 
 
-def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (ids[start : start + _IDS_A_CALL] for start in range(0, len(ids), _IDS_A_CALL))
+def cut(ids: Sequence[str], size: int = _IDS_A_CALL) -> Iterator[Sequence[str]]:
+    """Batches of ids, by default as many as are asked for at once."""
+    return (ids[start : start + size] for start in range(0, len(ids), size))

@@ -13,7 +13,7 @@ from rag_plugins.filters import Filter
 from rag_plugins.funnel import Prefixes
 from rag_plugins.store import schema
 from rag_plugins.store.assets import AssetStore, asset_store
-from rag_plugins.store.engine import Engine, Entity
+from rag_plugins.store.engine import Engine, Entity, cut
 from rag_plugins.store.entry import Entry, batches, scalars_of
 from rag_plugins.store.generation import Generation
 from rag_plugins.store.header import Header, claim
@@ -21,20 +21,18 @@ from rag_plugins.store.indexes import layout
 from rag_plugins.store.nearest import Nearest
 from rag_plugins.store.prefix_fields import PrefixFields
 from rag_plugins.store.prefix_records import Known, PrefixRecords
-from rag_plugins.store.rows import VIEWS, Rows
+from rag_plugins.store.rows import VIEWS, MakeVectors, Rows, Vector
 from rag_plugins.store.schema import Row, VectorField
 from rag_plugins.store.state import State
 from rag_plugins.store.terms import TermTable
 from rag_plugins.store.tokens import token_store
 from rag_plugins.store.writes import Writes
 from rag_plugins.types import JsonValue, Passage, View
-from rag_plugins.vectors import FloatArray, Matrix, SparseVector
+from rag_plugins.vectors import Matrix, SparseVector
 
 __all__ = ["MilvusStore"]
 
 T = TypeVar("T")
-_BATCH = 512
-
 _DEFAULTS = StoreConfig()
 
 
@@ -63,7 +61,6 @@ class MilvusStore:
         self._nearest = Nearest(self._rows, self._prefix_fields, header.indexes)
         self._tokens = token_store(engine, self._name, self._tenant) if header.keep_tokens else None
         self._writes = Writes(self._rows, state, self._tokens, self._prefix_fields)
-        self._config = config
         self._generation = self.shared("generation", Generation)
         self._written: str | None = None
 
@@ -120,8 +117,8 @@ class MilvusStore:
 
         Raises `BadPassage` before anything is written. Of one id given twice the last row counts.
         """
-        unique = {row.passage.id: row for row in rows}
         given = [field for field in self._fields.values() if not field.prefix_of]
+        unique = {row.passage.id: row for row in rows}
         entries = [Entry.of(row, given, self._tenant) for row in unique.values()]
         with self._engine.lock:
             old = self._writes.stored(list(unique))
@@ -150,13 +147,7 @@ class MilvusStore:
         return self._rows.matrix(field, self._fields[field].dim or 0, ids)
 
     def search(
-        self,
-        field: str,
-        vector: FloatArray | SparseVector,
-        limit: int,
-        filter: Filter | None = None,
-        *,
-        exact: bool = False,
+        self, field: str, vector: Vector, limit: int, filter: Filter | None = None, *, exact: bool = False
     ) -> list[tuple[str, float]]:
         """(id, inner product) of the nearest passages, higher is better, ties by id. Raises `BadInput`.
 
@@ -204,27 +195,17 @@ class MilvusStore:
 
     def scan(self, batch: int = 512) -> Iterator[list[Passage]]:
         """Every passage of the tenant there was at the start and still is, ascending by id."""
-        ids = self.ids()
-        for start in range(0, len(ids), batch):
-            yield list(self.fetch(ids[start : start + batch]).values())
+        for ids in cut(self.ids(), batch):
+            yield list(self.fetch(ids).values())
 
-    def rewrite(
-        self, field: str, make: Callable[[Sequence[Passage]], Sequence[SparseVector | FloatArray]]
-    ) -> None:
+    def rewrite(self, field: str, make: MakeVectors) -> None:
         """Give every passage of the tenant a new vector in one field.
 
         `make` gets passages without provenance. After a crash in the middle, call it again.
         """
-        vector_field = self._fields[field]
-        ids = self.ids()
-        for start in range(0, len(ids), _BATCH):
+        for batch in cut(self.ids()):
             with self._engine.lock:
-                batch = ids[start : start + _BATCH]
-                passages = list(self._rows.passages(batch, VIEWS).values())
-                rows = [
-                    {"id": passage.id, field: schema.row_vector(vector_field, Row(passage, {field: vector}))}
-                    for passage, vector in zip(passages, make(passages), strict=True)
-                ]
+                rows = self._rows.with_vectors(self._fields[field], batch, make)
                 with self._changing([row["id"] for row in rows]):
                     self._amend(field, rows)
 

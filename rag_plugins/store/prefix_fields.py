@@ -16,6 +16,7 @@ import numpy as np
 
 from rag_plugins.errors import ConfigError, StoreError, StoreUnavailable
 from rag_plugins.funnel import Prefixes
+from rag_plugins.store.engine import cut
 from rag_plugins.store.prefix_records import Made, PrefixRecords, generation_of
 from rag_plugins.store.rows import Rows
 from rag_plugins.store.schema import VectorField, engine_vector
@@ -111,9 +112,7 @@ class PrefixFields:
         if searched and not self._alone:
             # Until no reader searches by the old ones any more: it would find them mixed with new ones.
             time.sleep(_REFRESH)
-        ids = self._rows.ids()
-        for start in range(0, len(ids), _BATCH):
-            batch = ids[start : start + _BATCH]
+        for batch in cut(self._rows.ids(), _BATCH):
             with self._rows.engine.lock:
                 self._fill(field, batch, made)
                 self.mend(batch, {**self.made(), field: made})

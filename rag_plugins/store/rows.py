@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
@@ -10,18 +11,23 @@ from rag_plugins.filters import Filter, literal, to_milvus
 from rag_plugins.store.codec import TEXTS, decode
 from rag_plugins.store.engine import Engine, Entity
 from rag_plugins.store.entry import spilled_keys, with_spilled
-from rag_plugins.store.schema import dense_vector, sparse_vector
+from rag_plugins.store.schema import Row, VectorField, dense_vector, row_vector, sparse_vector
 from rag_plugins.store.state import State
 from rag_plugins.types import JsonValue, Passage
 from rag_plugins.vectors import FloatArray, Matrix, SparseVector
 
-__all__ = ["PASSAGE", "VIEWS", "Rows"]
+__all__ = ["PASSAGE", "VIEWS", "MakeVectors", "Rows", "Vector"]
 
 PASSAGE = ("id", "tenant", "doc_id", "caller_id", "metadata", *TEXTS, "spilled")
 """What is read of a row to make a passage."""
 
 VIEWS = tuple(name for name in PASSAGE if name != "provenance")
 """The same without words and boxes, which take longer to build than the rest takes to read."""
+
+Vector: TypeAlias = FloatArray | SparseVector
+
+MakeVectors: TypeAlias = Callable[[Sequence[Passage]], Sequence[Vector]]
+"""New vectors for passages, in their order."""
 
 
 class Rows:
@@ -61,6 +67,19 @@ class Rows:
         texts = self.spilled(rows)
         whole = {row["id"]: with_spilled(row, texts) for row in rows}
         return {id: decode(whole[id]) for id in ids if id in whole}
+
+    def with_vectors(
+        self,
+        field: VectorField,
+        ids: Sequence[str],
+        make: MakeVectors,
+    ) -> list[Entity]:
+        """Rows of new vectors alone, which `make` gives for passages (without provenance)."""
+        passages = list(self.passages(ids, VIEWS).values())
+        return [
+            {"id": passage.id, field.name: row_vector(field, Row(passage, {field.name: vector}))}
+            for passage, vector in zip(passages, make(passages), strict=True)
+        ]
 
     def spilled(self, rows: Sequence[Entity]) -> dict[str, JsonValue]:
         """By key, the texts that rows keep elsewhere; lost ones are left out."""
