@@ -29,7 +29,7 @@ def plot_tuning(tuning: Tuning, path: Path) -> None:
     _marks(axes, tuning)
     axes.set_xscale("log")
     axes.set_ylim(max(tuning.target - _BELOW, 0.0), 1.005)
-    axes.set_xlabel("cost of a search, MB read (log scale)")
+    axes.set_xlabel("cost of a search in memory, estimated, µs (log scale)")
     axes.set_ylabel(f"recall@{tuning.k} of the exact search")
     axes.set_title(f"{tuning.rows:,} vectors of {tuning.dim} numbers, {tuning.queries} queries")
     axes.grid(alpha=0.3)
@@ -52,7 +52,7 @@ def _marks(axes: Any, tuning: Tuning) -> None:
     axes.scatter(
         _costs(longer), _recalls(longer), marker="^", color="0.4", s=18, label="three stages or more"
     )
-    axes.scatter([tuning.exact_cost / 1e6], [1.0], marker="D", color="black", label="exact search", zorder=3)
+    axes.scatter([tuning.exact_cost], [1.0], marker="D", color="black", label="exact search", zorder=3)
     axes.axhline(tuning.target, color="0.5", linestyle="--", linewidth=1, label=f"target {tuning.target:g}")
     if chosen := tuning.chosen:
         label = f"chosen: {str(chosen.funnel).removeprefix('funnel ').replace('->', '→')}"
@@ -62,7 +62,7 @@ def _marks(axes: Any, tuning: Tuning) -> None:
 
 
 def _costs(trials: Sequence[Trial]) -> list[float]:
-    return [trial.cost / 1e6 for trial in trials]
+    return [trial.cost for trial in trials]
 
 
 def _recalls(trials: Sequence[Trial]) -> list[float]:

@@ -21,9 +21,6 @@ _SHARES = (32, 24, 16, 12, 8, 6, 4, 3, 2)
 _ALIGN = 4
 """Widths are multiples of it: processors multiply so many int8 at a time."""
 
-_LINE = 64
-"""Bytes of a cache line: what is read, at least, of a row apart from its neighbours."""
-
 _FEWEST = 20
 """The smallest keep tried: a stage keeps twice the hits asked for anyhow, and usually ten are."""
 
@@ -31,8 +28,15 @@ _MOST = 8192
 _STEP = 1.19
 """Each keep tried is so much more than the one before: four of them to the double."""
 
-_STAGE = 2**17
-"""What a stage costs beside its reading, in bytes: to set it up and to choose the best."""
+# Microseconds of one thread in the resident store, with its compiled kernels (100,000 x 384, x86).
+_STAGE = 20.0
+"""To set a stage up and to choose its best."""
+_ROW, _SCANNED = 0.0018, 1e-5
+"""For every row, and for every number of it, that the first stage scans as int8."""
+_KEPT, _READ = 0.1, 2e-4
+"""For every row that a later stage reads apart from its neighbours, and for every byte of it."""
+_EXACT = 8e-5
+"""For every byte of a full vector that is scanned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +44,14 @@ class Trial:
     """A funnel, the share of the exact search's best k that it finds, and what a search costs.
 
     `floor` is what may be promised: recall once the collection has grown, should the queries drawn have
-    been lucky by two standard errors. `cost`: see the function of that name.
+    been lucky by two standard errors. `cost` is in
+    microseconds: see the function of that name.
     """
 
     funnel: Funnel
     recall: float
     floor: float
-    cost: int
+    cost: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +69,19 @@ def candidate_widths(dim: int) -> tuple[int, ...]:
     return tuple(sorted(width for width in widths if width < dim))
 
 
-def cost(funnel: Funnel, rows: int, dim: int, k: int = 10) -> int:
-    """Bytes that a search in memory reads, which is what it takes its time for, and so much more a stage.
+def cost(funnel: Funnel, rows: int, dim: int, k: int = 10) -> float:
+    """Microseconds that a search in memory takes, by what it reads.
 
-    The first stage scans an int8 prefix of every row; each later one reads the rows that the one before
-    kept, as int8 prefixes, at full width as float32.
+    The first stage scans int8 prefixes of all rows, or all vectors; each later one reads the rows that the
+    one before kept, as int8 prefixes, at full width as float32.
     """
     first, *later = funnel.stages
-    total = rows * _bytes(first.width, dim) + _STAGE * len(funnel.stages)
+    scan = _ROW + first.width * _SCANNED if first.width < dim else 4 * dim * _EXACT
+    total = _STAGE * len(funnel.stages) + rows * scan
     for before, stage in zip(funnel.stages, later, strict=False):
-        each = _bytes(stage.width, dim)
-        total += min(funnel.kept(before, k), rows) * -(-each // _LINE) * _LINE
+        read = stage.width if stage.width < dim else 4 * dim
+        total += min(funnel.kept(before, k), rows) * (_KEPT + read * _READ)
     return total
-
-
-def _bytes(width: int, dim: int) -> int:
-    return width if width < dim else 4 * dim
 
 
 @dataclass(frozen=True, slots=True)

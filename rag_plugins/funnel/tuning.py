@@ -34,8 +34,8 @@ class Tuning:
     dim: int
 
     @property
-    def exact_cost(self) -> int:
-        """What the exact search costs."""
+    def exact_cost(self) -> float:
+        """Microseconds of the exact search."""
         return cost(Funnel([(self.dim,)]), self.rows, self.dim)
 
     @property
@@ -62,7 +62,7 @@ class Tuning:
             {
                 "funnel": [list[JsonValue](stage) for stage in trial.funnel.to_json()],
                 "recall": round(trial.recall, 4),
-                "cost": trial.cost,
+                "microseconds": round(trial.cost, 1),
                 "chosen": trial.funnel == self.funnel,
             }
             for trial in self.table
@@ -78,7 +78,7 @@ class Tuning:
             "rows": self.rows,
             "queries": self.queries,
             "dim": self.dim,
-            "exact_cost": self.exact_cost,
+            "exact_microseconds": round(self.exact_cost, 1),
             "trials": rows,
             "prefix_alone": alone,
         }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from math import inf
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -29,7 +29,7 @@ __all__ = ["ENOUGH", "FunnelKeeper"]
 ENOUGH = 500
 """Passages from which on a funnel is used: fewer are searched as fast without."""
 
-_RETUNE = 2
+_RETUNE = 4
 """Keeps are tuned for a collection so many times as large, and tuned again when it is."""
 
 _REFIT = 8
@@ -40,15 +40,13 @@ _PASSAGES_A_QUERY = 20
 """A sentence takes a quarter to a third of the time to encode that a passage does: 2 % of what those took."""
 
 _BLOCK = 2048
-
 _log = logging.getLogger(__name__)
 
 
 class FunnelKeeper:
     """Keeps how one dense leg of one tenant is searched true to its settings and to its passages.
 
-    Beside the collection it records how many passages there were when the funnel was tuned and when the
-    rotation was fitted, and what was aimed at.
+    Beside the collection it records how many there were when it was tuned, and what was aimed at.
     """
 
     def __init__(self, store: MilvusStore, leg: Leg, settings: DenseLeg, tenant: str) -> None:
@@ -82,8 +80,8 @@ class FunnelKeeper:
                 self._renew(rows)
         except Exception:  # Whatever it was, the passages are stored, and found as before.
             _log.warning("leg %s: its funnel could not be tuned", self._field, exc_info=True)
-            tried = int(min(self._most, 2**53))
-            self._record = replace(self._record, rows=tried, fitted=tried)
+            if self._most < inf:  # Not again before it is due again.
+                self._record = replace(self._record, rows=int(self._most), fitted=int(self._most))
 
     def tune(self, recall: float = 0.99, k: int = 10, queries: Sequence[str] | None = None) -> Tuning:
         """Measure which funnel finds `recall` of the best `k`, and search by it from now on.
@@ -157,11 +155,12 @@ class FunnelKeeper:
         """Whether this model's vectors are to be cut so."""
         dim, rotation = self._model.dim, prefixes.rotation
         widths = cuts(prefixes.funnel, dim)
-        if self._rotates and widths:
-            turned = rotation is not None and rotation.dim == dim and rotation.width >= widths[-1]
-        else:
-            turned = rotation is None and set(widths) <= set(declared(self._model))
-        return turned and self._allows(prefixes.funnel)
+        if not self._allows(prefixes.funnel):
+            return False
+        if rotation is None:
+            return set(widths) <= set(declared(self._model))
+        wide = rotation.dim == dim and rotation.width >= max(widths, default=0)
+        return wide and self._rotates and self._settings.rotation == "auto"
 
     def _renew(self, rows: int) -> None:
         ids = self._store.ids()
@@ -217,7 +216,7 @@ class FunnelKeeper:
 
     def _set(self, prefixes: Prefixes | None, record: _Record) -> None:
         self._store.set_prefixes(self._field, prefixes)
-        self._store.state.put({self._key: record.to_json()})
+        self._store.state.put({self._key: asdict(record)})
         self._record = record
 
     def _blocks(self, ids: Sequence[str]) -> Iterator[Matrix]:
@@ -234,15 +233,14 @@ class _Record:
     recall: float = 0.99
     k: int = 10
 
-    def to_json(self) -> JsonValue:
-        return {"rows": self.rows, "fitted": self.fitted, "recall": self.recall, "k": self.k}
-
     @classmethod
     def from_json(cls, value: JsonValue) -> _Record:
         """Of none, or one that cannot be read, everything is due again."""
         try:
-            return cls(**value) if isinstance(value, dict) else cls()  # pyright: ignore[reportArgumentType]
-        except TypeError:
+            stored = cast("dict[str, Any]", value)
+            rows, fitted, k = (int(stored[name]) for name in ("rows", "fitted", "k"))
+            return cls(rows, fitted, float(stored["recall"]), k)
+        except (KeyError, TypeError, ValueError):
             return cls()
 
 

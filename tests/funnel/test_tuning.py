@@ -68,11 +68,16 @@ def test_the_sampling_error_lowers_what_is_promised(tuning):
 
 
 def test_it_still_does_when_the_collection_has_grown():
-    small = MATRIX[:1000]
-    rotation = Rotation.fit(small, 32)
-    now, later = (tune(small, QUERIES, recall=0.95, rotation=rotation, growth=g) for g in (1.0, 3.0))
+    matrix, queries = spectrum(8000, 128), spectrum(60, 128, seed=1)
+    small = matrix[:2000]
+    rotation = Rotation.fit(small, 64)
+    now, later = (tune(small, queries, recall=0.95, rotation=rotation, growth=g) for g in (1.0, 4.0))
     assert later.chosen.cost > now.chosen.cost
-    assert recall(later.funnel, MATRIX, QUERIES, rotation) >= 0.95
+    assert (
+        recall(later.funnel, matrix, queries, rotation)
+        >= 0.95
+        > recall(now.funnel, matrix, queries, rotation)
+    )
 
 
 def test_vectors_in_blocks_tune_alike(tuning):
@@ -168,14 +173,19 @@ def test_what_cannot_be_tuned_is_refused(changes, reason):
         tune(vectors, queries, **arguments)
 
 
-def test_the_cost_is_what_is_read():
-    base = cost(Funnel([(384,)]), 1000, 384)
-    assert base - cost(Funnel([(384,)]), 0, 384) == 1000 * 384 * 4
-    two = cost(Funnel([(96, 200), (384,)]), 10_000, 384) - cost(Funnel([(96, 200), (384,)]), 0, 384)
-    assert two == 10_000 * 96 + 200 * 384 * 4
-    # A row read apart takes a cache line at least.
-    three = Funnel([(24, 500), (48, 100), (384,)])
-    assert cost(three, 10_000, 384) - cost(three, 0, 384) == 10_000 * 24 + 500 * 64 + 100 * 1536
+def test_the_cost_grows_with_rows_widths_and_keeps():
+    def of(*stages, rows=100_000):
+        return cost(Funnel(stages), rows, 384)
+
+    assert of((48, 200), (384,)) < of((96, 200), (384,)) < of((96, 400), (384,)) < of((384,))
+    assert of((96, 200), (384,), rows=1000) < of((96, 200), (384,))
+    # A stage between is worth it where it spares many full vectors, and only there.
+    assert of((96, 2000), (192, 100), (384,)) < of((96, 2000), (384,))
+    assert of((96, 40), (384,)) < of((96, 40), (192, 20), (384,))
+
+
+def test_no_more_rows_are_kept_than_there_are():
+    assert cost(Funnel([(96, 200), (384,)]), 50, 384) == cost(Funnel([(96, 50), (384,)]), 50, 384)
 
 
 @given(st.integers(1, 4096))
