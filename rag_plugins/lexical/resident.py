@@ -32,6 +32,8 @@ _BATCH = 2048
 _FORMAT = 1
 """Of the arrays in a snapshot; another one is not read."""
 
+_ANY_TEXT = "any-text 1.2"
+
 _logger = logging.getLogger(__name__)
 
 _Content = tuple[Mapping[str, NDArray[Any]], JsonValue]
@@ -198,6 +200,7 @@ class ResidentTerms:
             postings = Postings(analyser.term, vocabulary)
         else:
             postings = Postings.of(arrays, analyser.term, vocabulary)
+            analyser.terms(_ANY_TEXT)  # What it makes at first use no search should wait for.
         return _Built(analyser, (self._settings, language), vocabulary, postings)
 
     def _analyser(self, language: str) -> Analyser:

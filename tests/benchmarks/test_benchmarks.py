@@ -89,6 +89,13 @@ def test_query():
     assert {"open_seconds", "first_query_ms", "model_encode_ms", "model_rerank_ms"} <= set(figures)
 
 
+def test_sparse():
+    figures = run("sparse", "--rows", 300, "--queries", 5)
+    for kind in ("zipf", "uniform"):
+        assert 0 < figures[f"{kind}_ours_p50_ms"] <= figures[f"{kind}_ours_p99_ms"] < 100
+    assert figures["ratio_to_postings_loop"] > 0 and figures["speedup_vs_lite"] > 1
+
+
 @given(st.integers())
 def test_a_slip_is_one_edit_in_one_word(seed):
     query = "who painted the ceiling of the chapel"

@@ -1,6 +1,7 @@
 import logging
 from threading import Thread
 
+import numpy as np
 import pytest
 
 from rag_plugins.config import Bm25Leg, StoreConfig
@@ -26,8 +27,8 @@ def rows(passages):
 def open_store(tmp_path):
     opened = []
 
-    def open_(tenant=""):
-        store = MilvusStore.open(
+    def open_(tenant="", kind=MilvusStore):
+        store = kind.open(
             tmp_path / "test.db",
             fields=[VectorField("bm25", "sparse")],
             fingerprint={},
@@ -120,6 +121,29 @@ def test_filters(index):
     index.store.upsert(rows(passages))
 
     assert index.found(word("oil"), filter=where("year") > 2020) == {"b"}
+
+
+class Located(MilvusStore):
+    """Says of a filter at which places it holds, as a store in memory does."""
+
+    def located(self, filter):
+        ids, found = self.ids(), set(self.ids(filter))
+        return {id: place for place, id in enumerate(ids)}, np.array([id in found for id in ids], np.bool_)
+
+
+def test_filters_by_place(open_store):
+    index = Index(open_store(kind=Located))
+    index.store.upsert(rows([passage(name, "oil", year=year) for name, year in YEARS.items()]))
+    recent, all_but_d = where("year") > 2020, where("year") < 2030
+
+    assert index.found(word("oil"), filter=recent) == {"b", "c", "d"}
+    assert index.found(word("oil"), filter=all_but_d) == {"a", "b", "c"}
+    index.delete("b")
+    index.write(e="oil")
+    assert index.found(word("oil"), filter=recent) == {"c", "d"}
+
+
+YEARS = {"a": 2019, "b": 2021, "c": 2022, "d": 2030}
 
 
 def test_indexes_on_one_file_share_what_they_know(open_store):
