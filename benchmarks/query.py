@@ -120,7 +120,8 @@ def _print(sizes: Mapping[int, Mapping[str, Figures]], model: Figures) -> None:
         ours = systems["ours"]
         stages = (name for name in ours if name.endswith("_ms") and name not in _COLUMNS.values())
         parts = ", ".join(f"{name.removesuffix('_ms').replace('_', ' ')} {ours[name]:.2f}" for name in stages)
-        console.print(f"{rows}: opened in {ours['open_seconds']:.2f} s; ms: {parts}", highlight=False)
+        opened = f"{ours['open_seconds']:.2f} s, {ours['open_cpu_seconds']:.2f} s CPU"
+        console.print(f"{rows}: opened in {opened}; ms: {parts}", highlight=False)
     if model:
         console.print(
             f"model: forward pass {model['encode_ms']:.1f} ms, reranking {model['rerank_ms']:.1f} ms"
