@@ -43,10 +43,15 @@ def manual_texts(count: int) -> list[str]:
     They are the docstrings of its standard library. Raises `BadInput` where that comes without sources.
     """
     folder = Path(sysconfig.get_path("stdlib"))
-    texts = sorted({text for path in sorted(folder.glob("*.py")) for text in _docstrings(path)})
+    files = sorted(folder.glob("*.py"))
+    Random(0).shuffle(files)
+    texts: dict[str, None] = {}
+    for file in files:
+        if len(texts) < count:
+            texts.update(dict.fromkeys(_docstrings(file)))
     if not texts:
         raise BadInput(f"{folder} has no sources to take texts from: give some of your own")
-    return Random(0).sample(texts, min(count, len(texts)))
+    return list(texts)[:count]
 
 
 def _docstrings(path: Path) -> Iterator[str]:
