@@ -27,7 +27,7 @@ _FUNCTION_WORDS = (
     "the of and to in a is that for it as was with be by on not he his but at are this have from or had an "
     "they which one were all their there been has when who will more no if out so said what up its about "
     "into than them can only other new some could time these two may then do first any my now such like our "
-    "over"
+    "over how does where"
 ).split()
 
 _FUNCTION_SHARE = 0.45
