@@ -51,7 +51,7 @@ def grown(blocks: tuple[Block, ...], vectors: Matrix, dtype: str) -> tuple[Block
     if kept:
         *kept, last = kept
         room = len(last.array) - (last.end - last.start)
-        kept.append(last.write(vectors[:room]))
+        kept.append(last.write(vectors[:room]) if room else last)  # What a snapshot gave may be read-only.
         rest = vectors[room:]
     if len(rest):
         kept.append(_new(kept, rest, dtype))
@@ -77,9 +77,10 @@ def _new(kept: list[Block], vectors: Matrix, dtype: str) -> Block:
 
 def spans(blocks: Sequence[Block], rows: IntArray) -> Iterator[tuple[Block, slice, IntArray]]:
     """Ascending rows by block: the block, where among `rows` its rows are, and their places in it."""
-    edges = np.searchsorted(rows, [block.end for block in blocks]).tolist()
+    ends = [block.end for block in blocks[:-1]]
+    edges = [*(np.searchsorted(rows, ends).tolist() if ends else ()), len(rows)]
     first = 0
-    for block, last in zip(blocks, edges, strict=True):
+    for block, last in zip(blocks, edges, strict=False):  # Without blocks there are no rows.
         if last > first:
             yield block, slice(first, last), rows[first:last] - block.start
         first = last

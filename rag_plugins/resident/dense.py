@@ -14,7 +14,7 @@ from rag_plugins.resident import kernels
 from rag_plugins.resident.blocks import Block, gathered, grown, spans
 from rag_plugins.resident.codes import Codes, coded_widths
 from rag_plugins.resident.kernels import IntArray, Mask
-from rag_plugins.resident.shortlist import Scope, kth, shortlist
+from rag_plugins.resident.shortlist import Scope, shortlist
 from rag_plugins.vectors import FloatArray, Matrix
 
 __all__ = ["DenseIndex", "Found", "IntArray", "Mask", "Precision"]
@@ -98,7 +98,7 @@ class DenseIndex:
         if limit < 1 or not scope.allowed:
             return np.zeros(0, np.int64), np.zeros(0, np.float32)
         rows, scores = _scored(state, _candidates(state, query, limit, scope), query)
-        good = scores >= kth(scores, limit)
+        good = scores >= _kth(scores, limit)
         return rows[good], scores[good]
 
     def vectors(self, rows: IntArray) -> Matrix:
@@ -147,6 +147,11 @@ class DenseIndex:
         return codes + sum(block.rows.nbytes for block in state.blocks)
 
 
+def _kth(scores: FloatArray, count: int) -> float:
+    """The score at rank `count`, minus infinity where there are no more than that."""
+    return float(np.partition(scores, -count)[-count]) if count < len(scores) else -np.inf
+
+
 def _scope(state: _State, mask: Mask | None) -> Scope:
     if mask is None:
         return Scope(state.rows, None, state.rows)
@@ -175,9 +180,9 @@ def _near(state: _State, query: FloatArray, limit: int, scope: Scope) -> IntArra
         scores[~scope.mask] = -np.inf
     margin = len(query) * float(np.finfo(np.float32).eps)
     # No part of the scores has a better one at this rank than the whole.
-    some = kth(scores[:: max(len(scores) // _CHUNK, 1)], limit) - margin
+    some = _kth(scores[:: max(len(scores) // _CHUNK, 1)], limit) - margin
     rows = np.flatnonzero(scores >= some)
-    return rows[scores[rows] >= kth(scores[rows], limit) - margin]
+    return rows[scores[rows] >= _kth(scores[rows], limit) - margin]
 
 
 def _scored(state: _State, rows: IntArray, query: FloatArray) -> Found:

@@ -11,7 +11,21 @@ from numpy.typing import NDArray
 
 from rag_plugins.vectors import FloatArray
 
-__all__ = ["GROUP", "Int8", "IntArray", "Mask", "add", "fill", "loops", "products", "room", "scan"]
+__all__ = [
+    "GROUP",
+    "Int8",
+    "IntArray",
+    "Mask",
+    "Totals",
+    "bar",
+    "best",
+    "fill",
+    "loops",
+    "products",
+    "prune",
+    "room",
+    "scan",
+]
 
 Int8: TypeAlias = NDArray[np.int8]
 
@@ -20,6 +34,9 @@ IntArray: TypeAlias = NDArray[np.int64]
 
 Mask: TypeAlias = NDArray[np.bool_]
 """Shape (rows,): True where a row may be found."""
+
+Totals: TypeAlias = NDArray[np.int32]
+"""Shape (n,): inner products of codes."""
 
 GROUP = 64
 """Rows that are scanned at once."""
@@ -88,13 +105,42 @@ def scan(
     return found[:count], scores[:count]
 
 
-def add(columns: Int8, rows: IntArray, query: Int8, totals: NDArray[np.int32]) -> None:
-    """Add the inner products of these rows of codes with a query to `totals`, exactly."""
+def bar(scores: FloatArray, wanted: int) -> float:
+    """What the best `wanted` scores reach; minus infinity where there are no more than that."""
+    if wanted >= len(scores):
+        return -np.inf
+    compiled = loops()
+    return _bar(scores, wanted) if compiled is None else compiled.bar(scores, wanted)
+
+
+def best(rows: IntArray, scores: FloatArray, wanted: int) -> IntArray:
+    """The rows of the best `wanted` scores, and ties. Their array may be written to."""
+    if wanted >= len(rows):
+        return rows
     compiled = loops()
     if compiled is None:
-        totals += _whole(columns[rows], query)
-    else:
-        compiled.add(columns, rows, query, totals)
+        return rows[scores >= _bar(scores, wanted)]
+    return rows[: compiled.best(rows, scores, wanted)]
+
+
+def prune(
+    columns: Int8, factors: FloatArray, query: Int8, rows: IntArray, totals: Totals, wanted: int
+) -> tuple[IntArray, Totals]:
+    """Rows and their totals, of the best `wanted` and ties, once more columns have been added.
+
+    A total is the exact inner product of a row's codes with the query; with its factor it is a score. The
+    arrays of rows and totals may be written to.
+    """
+    compiled = loops()
+    if compiled is not None:
+        count = compiled.prune(columns, factors, query, rows, totals, wanted)
+        return rows[:count], totals[:count]
+    totals = totals + _whole(columns[rows], query)
+    if wanted >= len(rows):
+        return rows, totals
+    scores = totals.astype(np.float32) * factors[rows]
+    good = scores >= _bar(scores, wanted)
+    return rows[good], totals[good]
 
 
 def products(full: NDArray[Any], rows: IntArray, query: FloatArray) -> FloatArray:
@@ -127,6 +173,10 @@ def _scan(
     if mask is not None:
         good &= mask[some]
     return some[good], scores[good]
+
+
+def _bar(scores: FloatArray, wanted: int) -> float:
+    return float(np.partition(scores, -wanted)[-wanted])
 
 
 def _sampled(rows: int, step: int) -> IntArray:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, sqrt
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rag_plugins.funnel import Prefixes, Stage
 from rag_plugins.resident import kernels
-from rag_plugins.resident.codes import Codes, quantised
+from rag_plugins.resident.codes import Codes
 from rag_plugins.resident.kernels import Int8, IntArray, Mask
 from rag_plugins.vectors import FloatArray
 
-__all__ = ["Scope", "kth", "shortlist"]
+__all__ = ["Scope", "shortlist"]
 
 _SAMPLE = 2048
 """Rows whose scores tell what to expect of the others'."""
@@ -41,23 +39,21 @@ class Scope:
 
 def shortlist(codes: Codes, prefixes: Prefixes, query: FloatArray, limit: int, scope: Scope) -> IntArray:
     """The rows, ascending, that the last stage is to score."""
-    short, _ = quantised(prefixes.cut(query, codes.widths[-1]))
+    short = _short(prefixes, query, codes.widths[-1])
     keeps = [_kept(prefixes, stage, limit) for stage in prefixes.funnel.stages[: len(codes.widths)]]
     found = _sketched(codes, short[: codes.widths[0]], _SPARE * keeps[0], scope)
     totals, narrow = np.zeros(len(found), np.int32), 0
     for wide, keep, columns, factors in zip(codes.widths, keeps, codes.columns, codes.factors, strict=True):
-        kernels.add(columns, found, short[narrow:wide], totals)
-        if keep < len(found):
-            scores = totals * factors[found]
-            good = scores >= kth(scores, keep)
-            found, totals = found[good], totals[good]
+        found, totals = kernels.prune(columns, factors, short[narrow:wide], found, totals, keep)
         narrow = wide
     return found
 
 
-def kth(scores: NDArray[np.floating[Any]], count: int) -> float:
-    """The score at rank `count`, minus infinity where there are fewer."""
-    return float(np.partition(scores, -count)[-count]) if count < len(scores) else -np.inf
+def _short(prefixes: Prefixes, query: FloatArray, width: int) -> Int8:
+    """Codes of a query's prefix. Its length and its scale change no order, and are left alone."""
+    turned = query[:width] if prefixes.rotation is None else prefixes.rotation(query, width)
+    largest = np.abs(turned).max()
+    return np.rint(turned * (np.float32(127.0) / largest if largest else largest)).astype(np.int8)
 
 
 def _kept(prefixes: Prefixes, stage: Stage, limit: int) -> int:
@@ -75,12 +71,12 @@ def _sketched(codes: Codes, query: Int8, wanted: int, scope: Scope) -> IntArray:
     rank = wanted * len(scores) / max(scope.allowed, 1)
     rank += _CERTAIN * sqrt(rank) + _CERTAIN
     while step > 1:
-        threshold = kth(scores, ceil(rank))
+        threshold = kernels.bar(scores, ceil(rank))
         found, better = _scan(codes, query, threshold, scope)
         if len(found) >= wanted or threshold == -np.inf:
-            return found[better >= kth(better, wanted)]
+            return kernels.best(found, better, wanted)
         rank *= _CERTAIN
-    return found[scores >= kth(scores, wanted)]
+    return kernels.best(found, scores, wanted)
 
 
 def _scan(

@@ -185,9 +185,10 @@ def test_rows_in_pieces_are_the_same_as_at_once(precision, sizes, before):
 def test_what_is_kept_and_what_comes_back_is_the_same(precision, prefixes):
     vectors, query = unit(12, 4000), unit(13, 1)[0]
     index = index_of(vectors, prefixes, precision, pieces=5)
-    back = DenseIndex.of(index.arrays(), DIM, precision, prefixes)
-    for part in back.arrays().values():
+    arrays = {name: part.copy() for name, part in index.arrays().items()}
+    for part in arrays.values():
         part.flags.writeable = False
+    back = DenseIndex.of(arrays, DIM, precision, prefixes)
     assert back.nbytes == pytest.approx(index.nbytes, rel=0.05)
     rows = np.random.default_rng(14).permutation(4000)[:1500]
     kept = index.kept(rows)

@@ -70,18 +70,45 @@ def test_rows_are_packed_as_they_come(sketched):
     )
 
 
-@given(SEEDS, st.integers(1, 200), st.integers(1, 50))
-@settings(deadline=None)
-def test_added_products_are_exact_with_numba_and_without(seed, width, rows):
-    codes, _, query = codes_of(seed, rows, width)
-    some = np.flatnonzero(codes[:, 0] > 0)
-    expected = codes[some].astype(np.int64) @ query.astype(np.int64) + 7
+def both(call):
+    """What numba's loops make of it, and what numpy does."""
+    results = []
     for compiled in (dots, None):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(kernels, "loops", lambda compiled=compiled: compiled)
-            totals = np.full(len(some), 7, np.int32)
-            kernels.add(codes, some, query, totals)
-        assert totals.tolist() == expected.tolist()
+            results.append(call())
+    return results
+
+
+@given(SEEDS, st.integers(1, 200), st.integers(1, 80), st.integers(1, 90))
+@settings(deadline=None)
+def test_pruning_adds_exactly_and_keeps_the_best(seed, width, rows, wanted):
+    codes, factors, query = codes_of(seed, rows, width)
+    some = np.flatnonzero(codes[:, 0] > 0)
+    expected = codes[some].astype(np.int64) @ query.astype(np.int64) + 7
+    scores = expected.astype(np.float32) * factors[some]
+    bar = np.sort(scores)[-wanted] if wanted < len(some) else -np.inf
+    for kept, totals in both(
+        lambda: kernels.prune(codes, factors, query, some.copy(), np.full(len(some), 7, np.int32), wanted)
+    ):
+        assert kept.tolist() == some[scores >= bar].tolist()
+        assert totals.tolist() == expected[scores >= bar].tolist()
+
+
+SCORES = st.lists(
+    st.one_of(st.floats(-1e6, 1e6, width=32), st.sampled_from([0.0, 0.25, -3.0])), min_size=1, max_size=60
+)
+
+
+@given(SCORES, st.integers(1, 70))
+@settings(deadline=None, max_examples=200)
+def test_the_best_are_chosen_without_sorting(values, wanted):
+    scores, rows = np.array(values, np.float32), np.arange(len(values))
+    least = np.sort(scores)[-wanted] if wanted < len(scores) else -np.inf
+    for found in both(lambda: kernels.best(rows.copy(), scores, wanted)):
+        assert found.tolist() == np.flatnonzero(scores >= least).tolist()
+    for bar in both(lambda: kernels.bar(scores, wanted)):
+        assert (scores >= bar).tolist() == (scores >= least).tolist()
 
 
 @given(SEEDS, st.integers(1, 200), st.sampled_from([np.float16, np.float32]))

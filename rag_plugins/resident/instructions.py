@@ -1,7 +1,4 @@
-"""One instruction of processors with AVX512-VNNI: sixteen times four products of bytes, added up.
-
-LLVM makes it of no loop that reads the rows of `kernels.room` in order, so it is asked for by name.
-"""
+"""Instructions that LLVM makes of no loop of ours, asked for by name. Importing this module needs numba."""
 
 from __future__ import annotations
 
@@ -14,15 +11,15 @@ from numba.extending import intrinsic
 
 from rag_plugins.resident.compiling import types
 
-__all__ = ["AVAILABLE", "group_sums"]
+__all__ = ["VNNI", "group_sums", "prefetch"]
 
 _as_asked: Any = config
-AVAILABLE: bool = (
+VNNI: bool = (
     "+avx512vnni" in get_host_cpu_features().split(",")
     and not _as_asked.CPU_NAME
     and not _as_asked.CPU_FEATURES
 )
-"""Whether numba compiles for a processor that has it."""
+"""Whether numba compiles for a processor that adds up sixteen times four products of bytes at once."""
 
 _BYTES, _WORD, _SIZE = ir.IntType(8).as_pointer(), ir.IntType(32), ir.IntType(64)
 _WORDS = ir.VectorType(_WORD, 16)
@@ -34,6 +31,25 @@ _LOW = ir.Constant(_WORDS, [0x0F0F0F0F] * 16)
 _SHIFT = ir.Constant(_WORDS, [4] * 16)
 _UNKNOWN = ir.Constant(_WORDS, ir.Undefined)
 _ZEROS = ir.Constant(_WORDS, [0] * 16)
+
+
+_FETCH = "llvm.prefetch.p0"
+
+
+@intrinsic
+def prefetch(_: Any, codes: Any, byte: Any) -> Any:
+    """Begin to read the line with that byte of an int8 array: it is wanted soon."""
+    return types.void(codes, byte), _generate_prefetch
+
+
+def _generate_prefetch(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+    start = builder.bitcast(context.make_array(signature.args[0])(context, builder, given[0]).data, _BYTES)
+    kind = ir.FunctionType(ir.VoidType(), [_BYTES, _WORD, _WORD, _WORD])
+    # To be read, to stay in every cache, data.
+    builder.call(
+        _named(builder, _FETCH, kind), [builder.gep(start, [given[1]]), _WORD(0), _WORD(3), _WORD(1)]
+    )
+    return context.get_dummy_value()
 
 
 @intrinsic
@@ -88,8 +104,10 @@ def _words(builder: Any, sketch: Any, at: Any, part: int) -> Any:
 
 
 def _added(builder: Any, total: Any, words: Any, low: Any, high: Any) -> Any:
-    add = builder.module.globals.get(_ADD) or ir.Function(
-        builder.module, ir.FunctionType(_WORDS, [_WORDS] * 3), _ADD
-    )
+    add = _named(builder, _ADD, ir.FunctionType(_WORDS, [_WORDS] * 3))
     total = builder.call(add, [total, builder.and_(words, _LOW), low])
     return builder.call(add, [total, builder.and_(builder.lshr(words, _SHIFT), _LOW), high])
+
+
+def _named(builder: Any, name: str, kind: Any) -> Any:
+    return builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
