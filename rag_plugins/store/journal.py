@@ -107,17 +107,17 @@ class Journal:
 
     def _add(self, kind: bytes, data: bytes) -> None:
         try:
-            self._file = self._file or self._opened()
-            _write(self._file, kind, data)
-            os.fsync(self._file.fileno())
+            file = self._file or self._open()
+            _write(file, kind, data)
+            os.fsync(file.fileno())
         except OSError:
             self.give_up()
             raise
 
-    def _opened(self) -> FileIO:
+    def _open(self) -> FileIO:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         # Unbuffered: what could not be written must not be tried again when the file is closed.
-        file = FileIO(self._path, self._mode)
+        file = self._file = FileIO(self._path, self._mode)
         if self._mode == "wb":
             _put(file, _MAGIC)
             _write(file, _LINK, self._generations[0].encode())

@@ -45,8 +45,8 @@ class Memory:
 
     def __init__(self, folder: Path, fields: Mapping[str, FieldKind], generation: Generation) -> None:
         """Nothing is read yet; the folder is made with the first file."""
-        self.users = 0
         self.payload = Payload(folder / "payload.sqlite")
+        self._users = 0
         self._folder = folder
         self._fields = fields
         self._generation = generation
@@ -60,6 +60,25 @@ class Memory:
         self._doubtful: dict[str, None] = {}
         self._sections: dict[str, Dump] = {}
         self._saved: set[str] = set()
+
+    def enter(self, source: Source) -> None:
+        """One more store uses it: from now on the rows are in memory."""
+        with source.lock:
+            self.table(source)
+            self._users += 1
+
+    def leave(self, source: Source) -> None:
+        """The last one saves what is due, and lets go of rows and files."""
+        with source.lock:
+            self._users -= 1
+        if not self._users:
+            # Not under the lock: who is asked for a section may wait for whoever holds it.
+            self.settle(source, last=True)
+        with source.lock:
+            if not self._users:
+                self._table = None
+                self.payload.close()
+                self._journal.close()
 
     def table(self, source: Source) -> Table:
         """All rows as they are: what a failed write has left in doubt is read again first."""
@@ -138,11 +157,6 @@ class Memory:
                 self._save_sections(self._snapshot, {name: self._sections[name]() for name in new})
         except StoreError as error:
             _logger.warning("no snapshot of what is in memory could be written: %s", error)
-
-    def close(self) -> None:
-        """Let go of files; they are opened again when needed."""
-        self.payload.close()
-        self._journal.close()
 
     def _settled(self, source: Source) -> Table:
         if self._table is None or self._known != self._generation.value:

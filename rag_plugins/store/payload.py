@@ -40,6 +40,7 @@ class Payload:
         self._read = Database(path, _TABLES, _REMEDY)
         self._write = Database(path, _TABLES, _REMEDY)
         self._works = True
+        self._open = False
 
     def rows(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """What `codec.decode` reads of rows, by id; absent ones are left out."""
@@ -64,8 +65,10 @@ class Payload:
     def mark(self) -> str | None:
         """What it was last marked with."""
         if self._path.exists():
-            with contextlib.suppress(StoreError), self._read.transaction() as connection:
-                return next((name for (name,) in connection.execute("SELECT generation FROM mark")), None)
+            with contextlib.suppress(StoreError):
+                self._ready()
+                with self._read.transaction() as connection:
+                    return next((name for (name,) in connection.execute("SELECT generation FROM mark")), None)
         return None
 
     @mark.setter
@@ -87,19 +90,28 @@ class Payload:
 
     def close(self) -> None:
         """Let go of the file; a later call opens it again."""
+        self._open = False
         self._read.close()
         self._write.close()
 
+    def _ready(self) -> bool:
+        """Both connections are opened together: who deletes the file meanwhile shall not part them."""
+        if self._works and not self._open:
+            self._write.open()
+            self._read.open()
+            self._open = True
+        return self._works
+
     def _select(self, query: str, ids: Sequence[str]) -> list[Any]:
         try:
-            return self._read.select(query, ids) if self._works else []
+            return self._read.select(query, ids) if ids and self._ready() else []
         except StoreError as error:
             self._give_up(error)
             return []
 
     def _change(self, change: Callable[[], None]) -> None:
         try:
-            if self._works:
+            if self._ready():
                 change()
         except StoreError as error:
             self._give_up(error)

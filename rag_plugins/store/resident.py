@@ -59,9 +59,7 @@ class ResidentStore(MilvusStore):
         kinds = _kinds(header.fields, config)
         shape = sorted((name, kind.dim) for name, kind in kinds.items())
         self._memory = self.shared(f"memory of {shape}", lambda: Memory(folder, kinds, self._generation))
-        with engine.lock:
-            self._memory.table(self._source)
-            self._memory.users += 1
+        self._memory.enter(self._source)
 
     def search(
         self,
@@ -148,11 +146,7 @@ class ResidentStore(MilvusStore):
         except StoreError:  # Closed already, or a forked child, which must not touch files.
             return super().close()
         try:
-            with self._engine.lock:
-                self._memory.users -= 1
-            if not self._memory.users:
-                self._memory.settle(self._source, last=True)
-                self._memory.close()
+            self._memory.leave(self._source)
         finally:
             super().close()
 

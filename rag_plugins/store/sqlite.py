@@ -30,6 +30,11 @@ class Database:
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
 
+    def open(self) -> None:
+        """Open the file, or make it, before the first call does."""
+        with self.transaction():
+            pass
+
     @contextmanager
     def transaction(self) -> Generator[sqlite3.Connection]:
         """Statements that count together or not at all."""

@@ -8,7 +8,7 @@ from rag_plugins.store.resident import ResidentStore
 
 @pytest.fixture(params=["file", "server", "resident"])
 def kind(request):
-    """Each test that asks for it runs on a file searched by Lite, on a server, on a file searched in memory."""
+    """Each test that asks for it runs on a file searched by Lite, a server, a file searched in memory."""
     return request.param
 
 

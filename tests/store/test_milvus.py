@@ -1,4 +1,4 @@
-"""What a store promises, on a Lite file and on a server alike."""
+"""What a store promises: a Lite file searched by Lite, a server, and a file searched in memory."""
 
 import threading
 
@@ -10,6 +10,7 @@ from store_rows import DIM, FIELDS, FINGERPRINT, arguments, name, row, unit
 from rag_plugins.config import StoreConfig
 from rag_plugins.errors import BadInput, BadPassage, CollectionMismatch, ConfigError, StoreError
 from rag_plugins.filters import where
+from rag_plugins.funnel import Funnel, Prefixes, Rotation
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.store.schema import VectorField
 from rag_plugins.types import Box, EmbedImage, EmbedText, Passage, Provenance, Word
@@ -280,6 +281,69 @@ def test_rewrite_gives_the_tenants_rows_a_new_vector_and_changes_nothing_else(op
     assert len(one.search("dense", unit(1.0), 9)) == 4
     assert one.fetch(one.ids()) | two.fetch(two.ids()) == before
     assert len(one.fetch_tokens(one.ids())) == 3
+
+
+def random_rows(count):
+    random = np.random.default_rng(3)
+    vectors = random.standard_normal((count, DIM)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return [row(n, dense=vectors[n], metadata={"even": n % 2 == 0}) for n in range(count)], vectors
+
+
+WITH_PREFIX = (*FIELDS, VectorField("dense_2", "dense", 2, prefix_of="dense"))
+
+
+@pytest.mark.parametrize("rotated", [False, True])
+def test_a_funnel_that_keeps_all_finds_what_the_exact_search_finds(open_store, rotated):
+    store = open_store(fields=WITH_PREFIX)
+    rows, vectors = random_rows(30)
+    store.upsert(rows[:20])
+    before = store.search("dense", vectors[7], 12)
+    rotation = Rotation.fit(vectors, 2) if rotated else None
+    store.set_prefixes("dense", Prefixes(Funnel([(2, 30), (DIM,)]), rotation))
+    assert store.prefixes("dense").funnel == Funnel([(2, 30), (DIM,)])
+    for limit, filter in ((12, None), (30, None), (5, where("even") == True)):  # noqa: E712
+        through = store.search("dense", vectors[7], limit, filter)
+        exact = store.search("dense", vectors[7], limit, filter, exact=True)
+        assert [id for id, _ in through] == [id for id, _ in exact]
+        assert [score for _, score in through] == pytest.approx([score for _, score in exact], abs=1e-6)
+    assert store.search("dense", vectors[7], 12, exact=True) == before
+    store.upsert(rows[20:])
+    store.delete([name(7)])
+    through, exact = (store.search("dense", vectors[25], 29, exact=exact) for exact in (False, True))
+    assert through[0][0] == name(25) and len(through) == 29
+    assert [id for id, _ in through] == [id for id, _ in exact]
+    store.set_prefixes("dense", None)
+    assert store.prefixes("dense") is None
+    assert store.search("dense", vectors[25], 29) == exact
+
+
+def test_prefixes_are_those_of_all_stores_of_the_tenant_alone(open_store):
+    one, two = open_store(tenant="a", fields=WITH_PREFIX), open_store(tenant="b", fields=WITH_PREFIX)
+    prefixes = Prefixes(Funnel([(2, 100), (DIM,)]))
+    one.set_prefixes("dense", prefixes)
+    assert open_store(tenant="a", fields=WITH_PREFIX).prefixes("dense").funnel == prefixes.funnel
+    assert two.prefixes("dense") is None
+    with pytest.raises(BadInput, match="the vectors have 4 numbers"):
+        one.set_prefixes("dense", Prefixes(Funnel([(2, 100), (5,)])))
+    assert one.prefixes("dense").funnel == prefixes.funnel
+
+
+def test_the_stored_vectors_come_in_the_order_asked_for(store):
+    rows, vectors = random_rows(6)
+    store.upsert(rows)
+    found = store.matrix("dense", [name(4), name(99), name(0), name(4)])
+    np.testing.assert_array_equal(found, vectors[[4, 0, 4]])
+    assert store.matrix("dense", []).shape == (0, DIM)
+    assert store.vectors("bm25", [name(4), name(99)]) == {name(4): SparseVector.of({1: 1.0})}
+
+
+def test_settling_changes_nothing_that_is_found(store):
+    store.upsert([row(n) for n in range(3)])
+    store.settle()
+    store.delete([name(1)])
+    store.settle()
+    assert store.ids() == sorted([name(0), name(2)])
 
 
 def test_writes_are_seen_by_other_stores_at_once(open_store):
