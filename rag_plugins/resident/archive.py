@@ -7,15 +7,16 @@ The header lists name, type, shape, place and crc32 of every array, and what the
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import struct
-import tempfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,11 +40,10 @@ _UNFINISHED = ".part"
 def save(path: Path, arrays: Mapping[str, NDArray[Any]], meta: JsonValue) -> None:
     """Write a file whole or not at all, through to the disk. Raises `StoreError`."""
     parts = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    temporary: str | None = None
+    temporary = path.with_name(f"{uuid4().hex}{_UNFINISHED}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=_UNFINISHED)
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             _write(file, parts, meta)
             file.flush()
             os.fsync(file.fileno())
@@ -52,8 +52,8 @@ def save(path: Path, arrays: Mapping[str, NDArray[Any]], meta: JsonValue) -> Non
     except OSError as error:
         raise StoreError(f"writing {path}: {error}") from error
     finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def load(path: Path) -> tuple[dict[str, NDArray[Any]], JsonValue]:
