@@ -35,7 +35,7 @@ def shell(capsys, monkeypatch):
 
 @pytest.fixture(scope="module")
 def texts():
-    return [" ".join(text.split()[:12]) for text in manual_texts(540)]
+    return [" ".join(text.split()[:8]) for text in manual_texts(540)]
 
 
 @pytest.fixture(scope="module")
