@@ -21,7 +21,7 @@ from rag_plugins.lexical.plan import Plan
 from rag_plugins.lexical.ranking import SymbolPlan, best, scores
 from rag_plugins.lexical.segment import Saturation, Segment, joined
 from rag_plugins.resident.lists import IntArray, union
-from rag_plugins.resident.selection import Mask, loops
+from rag_plugins.resident.selection import Mask, prepare
 from rag_plugins.resident.strings import packed, unpacked
 
 __all__ = ["Analysed", "Postings"]
@@ -73,7 +73,6 @@ class Postings:
         self._term = term
         self._vocabulary = vocabulary
         self._state = _State()
-        loops()  # So that no search waits for it.
 
     @classmethod
     def of(
@@ -82,6 +81,7 @@ class Postings:
         """What `arrays` gave, under the same `term`; `vocabulary` learns the surfaces."""
         postings = cls(term, vocabulary)
         postings._state = state = _loaded(arrays)
+        prepare(len(postings))
         vocabulary.add(compress(state.names, state.frequencies.tolist()))
         return postings
 
@@ -156,6 +156,7 @@ class Postings:
         segments = _tidied([*left, *fresh])
         self._state = dataclasses.replace(state, frequencies=self._counted(changes), segments=segments)
         self._forget_names()
+        prepare(len(self))
 
     def _counted(self, changes: NDArray[np.int32]) -> NDArray[np.int32]:
         """The frequencies as they are now; vocabulary and forms are kept true."""

@@ -5,46 +5,26 @@ Each adds in the order and the precision of its numpy twin, so that scores are t
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, TypeAlias
 
-import numba
 import numpy as np
+
+from rag_plugins.resident.compiling import compiled, jit, read, types
 
 __all__ = ["add_best", "add_damped", "search", "top"]
 
 _Array: TypeAlias = Any
-_njit: Any = numba.njit
-_types: Any = numba.types
 
-
-def _read(dtype: Any) -> Any:
-    """Arrays that are only read may be read-only, as those of a snapshot are."""
-    return _types.Array(dtype, 1, "C", readonly=True)
-
-
-def _compiled(*signatures: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Compiled on import, so that no search waits for it; kept on disk where there is a place for it."""
-
-    def decorate(function: Callable[..., Any]) -> Any:
-        try:
-            return _njit(list(signatures), nogil=True, cache=True)(function)
-        except RuntimeError:  # numba found no folder that it may write to.
-            return _njit(list(signatures), nogil=True)(function)
-
-    return decorate
-
-
-_int16, _int32, _int64, _bool = _types.int16, _types.int32, _types.int64, _types.boolean
-_float32, _float64 = _types.float32, _types.float64
-_lists = (_read(_int64), _read(_int64), _read(_int32))
+_int16, _int32, _int64, _bool = types.int16, types.int32, types.int64, types.boolean
+_float32, _float64 = types.float32, types.float64
+_lists = (read(_int64), read(_int64), read(_int32))
 """Symbols, begins and rows of `Lists`; or where lists begin and end, and the rows of all."""
 
 _FEW = 4
 """Where lists have less than this part of the rows, the best are looked for in the lists alone."""
 
 
-@_njit
+@jit
 def _lift(heap: _Array, place: int, score: float) -> None:
     """Add a score at the end of a heap whose least is first."""
     while place > 0 and heap[(place - 1) >> 1] > score:
@@ -53,7 +33,7 @@ def _lift(heap: _Array, place: int, score: float) -> None:
     heap[place] = score
 
 
-@_njit
+@jit
 def _sink(heap: _Array, score: float) -> None:
     """Put a score in the place of the least."""
     place, child = 0, 1
@@ -67,7 +47,7 @@ def _sink(heap: _Array, score: float) -> None:
     heap[place] = score
 
 
-@_njit
+@jit
 def _offer(heap: _Array, filled: int, score: float) -> int:
     """Keep a score if it is one of the best; how many are kept."""
     if filled < len(heap):
@@ -78,7 +58,7 @@ def _offer(heap: _Array, filled: int, score: float) -> int:
     return filled
 
 
-@_njit
+@jit
 def _trimmed(found: _Array, found_scores: _Array, count: int, least: float) -> int:
     """Leave only what scores so much; how many do."""
     kept = 0
@@ -89,11 +69,8 @@ def _trimmed(found: _Array, found_scores: _Array, count: int, least: float) -> i
     return kept
 
 
-@_compiled(
-    *(
-        _int64(_read(number), _read(_bool), _int64, _int32[::1], number[::1])
-        for number in (_float32, _float64)
-    )
+@compiled(
+    *(_int64(read(number), read(_bool), _int64, _int32[::1], number[::1]) for number in (_float32, _float64))
 )
 def top(scores: _Array, mask: _Array, limit: int, found: _Array, found_scores: _Array) -> int:
     """Give the rows of the `limit` best scores above 0, ties of the last too, and these; how many.
@@ -114,13 +91,13 @@ def top(scores: _Array, mask: _Array, limit: int, found: _Array, found_scores: _
     return _trimmed(found, found_scores, count, least)
 
 
-@_compiled(
+@compiled(
     _int64(
         *_lists,
-        _read(_float32),
-        _read(_int64),
-        _read(_float32),
-        _read(_bool),
+        read(_float32),
+        read(_int64),
+        read(_float32),
+        read(_bool),
         _int64,
         _float32[::1],
         _int32[::1],
@@ -172,14 +149,12 @@ def search(
     return _trimmed(found, found_scores, count, least)
 
 
-_counts = (_types.int8, _int16, _int32)
+_counts = (types.int8, _int16, _int32)
 
 
-@_compiled(
+@compiled(
     *(
-        _types.void(
-            *_lists, _read(count), _read(_int64), _read(_float64), _read(_float64), *[_float64[::1]] * 2
-        )
+        types.void(*_lists, read(count), read(_int64), read(_float64), read(_float64), *[_float64[::1]] * 2)
         for count in _counts
     )
 )
@@ -218,9 +193,9 @@ def add_damped(
                     scratch[row] = 0.0
 
 
-@_compiled(
+@compiled(
     *(
-        _types.void(*_lists, _read(count), _read(_float64), _read(_float64), *[_float64[::1]] * 2)
+        types.void(*_lists, read(count), read(_float64), read(_float64), *[_float64[::1]] * 2)
         for count in _counts
     )
 )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag_plugins.resident.lists import IntArray, Lists, merged
-from rag_plugins.resident.selection import Mask, best, loops
+from rag_plugins.resident.selection import Mask, best, loops, prepare
 from rag_plugins.vectors import FloatArray, SparseVector
 
 __all__ = ["SparseIndex"]
@@ -55,7 +55,6 @@ class SparseIndex:
         """Without rows."""
         self._parts: tuple[_Part, ...] = ()  # From large to small.
         self._rooms: list[_Room] = []
-        loops()  # So that no search waits for it.
 
     def __len__(self) -> int:
         return sum(part.rows for part in self._parts)
@@ -66,7 +65,7 @@ class SparseIndex:
         symbols = np.concatenate([_EMPTY.symbols, *(vector.indices.astype(np.int64) for vector in vectors)])
         weights = np.concatenate([_EMPTY.numbers, *(vector.values for vector in vectors)])
         fresh = Lists.of(symbols, np.repeat(rows, [len(vector) for vector in vectors]), weights)
-        self._parts = _tidied([*self._parts, _Part(len(vectors), fresh)])
+        self._set(_tidied([*self._parts, _Part(len(vectors), fresh)]))
 
     def search(self, query: SparseVector, limit: int, mask: Mask | None) -> tuple[IntArray, FloatArray]:
         """(rows, scores) of the `limit` best rows above 0, in no order; more where the last are equal.
@@ -103,7 +102,7 @@ class SparseIndex:
         to[rows] = np.arange(len(rows), dtype=np.int32)
         lists = [part.lists.moved(to[first : first + part.rows]) for first, part in _placed(self._parts)]
         copy = SparseIndex()
-        copy._parts = (_Part(len(rows), merged([_EMPTY, *lists])),)
+        copy._set((_Part(len(rows), merged([_EMPTY, *lists])),))
         return copy
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -115,13 +114,17 @@ class SparseIndex:
     def of(cls, arrays: Mapping[str, NDArray[Any]]) -> SparseIndex:
         """What `arrays` gave."""
         index = cls()
-        index._parts = (_Part(int(arrays["count"][0]), Lists.loaded(arrays)),)
+        index._set((_Part(int(arrays["count"][0]), Lists.loaded(arrays)),))
         return index
 
     @property
     def nbytes(self) -> int:
         """Bytes of all postings."""
         return sum(part.lists.nbytes for part in self._parts)
+
+    def _set(self, parts: tuple[_Part, ...]) -> None:
+        prepare(sum(part.rows for part in parts))
+        self._parts = parts
 
     def _search(
         self, parts: Sequence[_Part], terms: IntArray, factors: FloatArray, limit: int, mask: Mask | None

@@ -11,6 +11,8 @@ from rag_plugins.lexical.postings import Analysed, Postings
 from rag_plugins.lexical.scoring import contributions
 from rag_plugins.resident import selection
 
+selection.prepare(10**6)
+
 
 def stem(surface):
     return surface.rstrip("s") or surface

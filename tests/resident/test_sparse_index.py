@@ -6,11 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag_plugins.resident import sparse
-from rag_plugins.resident.selection import loops
+from rag_plugins.resident.selection import loops, prepare
 from rag_plugins.resident.sparse import SparseIndex
 from rag_plugins.vectors import SparseVector
 
 TOP = 2**32 - 1
+
+prepare(10**6)
 
 
 def vector(**weights):
