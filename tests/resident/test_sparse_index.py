@@ -126,7 +126,8 @@ def test_vectors_copies_and_arrays_are_what_was_put(appended, data):
     again = SparseIndex.of(arrays)
     again.append([vector(d1=1.0)])
 
-    assert [index.vector(row) for row in range(len(rows))] == rows
+    assert index.vectors(np.arange(len(rows))) == rows
+    assert [index.vector(row) for row in order[:1]] == [rows[row] for row in order[:1]]
     assert copy.vectors(np.arange(len(order))) == [rows[row] for row in order]
     assert again.vectors(np.arange(len(rows) + 1)) == [*rows, vector(d1=1.0)]
     for query in (vector(d1=1.0, d3=2.0), SparseVector.of({TOP: 1.0})):
