@@ -4,53 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rag_plugins.filters import Filter
 from rag_plugins.funnel import Prefixes
+from rag_plugins.resident.batch import Batch, FieldKind, Index
 from rag_plugins.resident.columns import Columns
 from rag_plugins.resident.dense import DenseIndex, IntArray, Mask
 from rag_plugins.resident.sparse import SparseIndex
-from rag_plugins.types import JsonValue
 from rag_plugins.vectors import FloatArray, Matrix, SparseVector
 
-__all__ = ["Batch", "FieldKind", "Mask", "Table"]
+__all__ = ["Mask", "Table"]
 
 _DEAD = 0.2
 """The table is made anew without replaced and deleted rows when they are more than this share of it."""
-
-Index: TypeAlias = DenseIndex | SparseIndex
-Document: TypeAlias = tuple[str, Mapping[str, JsonValue]]
-
-
-@dataclass(frozen=True, slots=True)
-class FieldKind:
-    """What a field's vectors are: `dim` and precision of dense ones, None for sparse ones."""
-
-    dim: int | None
-    precision: Literal["float32", "float16"] = "float32"
-
-    def index(self) -> Index:
-        """An empty one."""
-        return SparseIndex() if self.dim is None else DenseIndex(self.dim, self.precision)
-
-    def loaded(self, arrays: Mapping[str, NDArray[Any]], prefixes: Prefixes | None) -> Index:
-        """Of what its `arrays` gave."""
-        if self.dim is None:
-            return SparseIndex.of(arrays)
-        return DenseIndex.of(arrays, self.dim, self.precision, prefixes)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Batch:
-    """Rows by columns: ids, all different; document id and metadata; vectors by field, a matrix or a list."""
-
-    ids: Sequence[str]
-    documents: Sequence[Document]
-    vectors: Mapping[str, Matrix | Sequence[SparseVector]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,20 +11,18 @@ __all__ = ["Generation"]
 
 
 class Generation:
-    """Kept in a collection's state, and renewed before rows change by whoever is not known to keep the copy.
+    """Kept in a collection's state, and renewed before rows change by whoever has not done so last.
 
-    Stores of one process share one: `value` is what the last of them has made it, None where none has.
+    Stores of one process share one: `owner` is whoever knows of all changes so far, None where nobody does.
     """
 
     def __init__(self) -> None:
-        self.value: str | None = None
+        self.owner: object | None = None
 
-    def renew(self, state: State, tenant: str, value: str | None = None) -> str:
-        """Another one, or the one given; `tenant` as it is stored."""
-        value = value or uuid4().hex
-        state.put({_key(tenant): value})
-        self.value = value
-        return value
+    def renew(self, state: State, tenant: str, owner: object, value: str | None = None) -> None:
+        """Another one, or the one given; `tenant` as it is stored. Others are not the owner any more."""
+        state.put({_key(tenant): value or uuid4().hex})
+        self.owner = owner
 
     @staticmethod
     def stored(state: State, tenant: str) -> str | None:

@@ -12,7 +12,8 @@ from tqdm import tqdm
 
 from rag_plugins.errors import StoreError
 from rag_plugins.funnel import Prefixes
-from rag_plugins.resident.rows import FieldKind, Table
+from rag_plugins.resident.batch import FieldKind
+from rag_plugins.resident.rows import Table
 from rag_plugins.store.payload import Payload
 from rag_plugins.store.snapshots import Content
 from rag_plugins.store.source import Source, batch_of

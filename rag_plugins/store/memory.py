@@ -17,19 +17,18 @@ from uuid import uuid4
 
 from rag_plugins.errors import StoreError
 from rag_plugins.funnel import Prefixes
-from rag_plugins.resident.rows import FieldKind, Table
+from rag_plugins.resident.batch import FieldKind
+from rag_plugins.resident.rows import Table
 from rag_plugins.store.engine import Entity
 from rag_plugins.store.generation import Generation
 from rag_plugins.store.journal import Journal
 from rag_plugins.store.loading import described, read_all, refresh, restored
 from rag_plugins.store.payload import Payload
+from rag_plugins.store.sections import Sections
 from rag_plugins.store.snapshots import Content, Snapshots
 from rag_plugins.store.source import Source, batch_of
 
-__all__ = ["Dump", "Memory"]
-
-Dump = Callable[[], Content]
-"""What a section of the snapshot is to have."""
+__all__ = ["Memory"]
 
 _SHARE = 0.02
 """The snapshot is written anew when this share of rows has changed: of 100,000, they are read in .4 s."""
@@ -52,14 +51,12 @@ class Memory:
         self._generation = generation
         self._journal = Journal(folder / "journal")
         self._snapshots = Snapshots(folder)
+        self.sections = Sections(self._snapshots)
         self._snapshot: str | None = None
-        self._known: str | None = None
         self._announced = False
         self._changes = 0
         self._table: Table | None = None
         self._doubtful: dict[str, None] = {}
-        self._sections: dict[str, Dump] = {}
-        self._saved: set[str] = set()
 
     def enter(self, source: Source) -> None:
         """One more store uses it: from now on the rows are in memory."""
@@ -71,19 +68,21 @@ class Memory:
         """The last one saves what is due, and lets go of rows and files."""
         with source.lock:
             self._users -= 1
-        if not self._users:
-            # Not under the lock: who is asked for a section may wait for whoever holds it.
-            self.settle(source, last=True)
-        with source.lock:
+        try:
             if not self._users:
-                self._table = None
-                self.payload.close()
-                self._journal.close()
+                # Not under the lock: who is asked for a section may wait for whoever holds it.
+                self.settle(source, last=True)
+        finally:
+            with source.lock:
+                if not self._users:
+                    self._table = None
+                    self.payload.close()
+                    self._journal.close()
 
     def table(self, source: Source) -> Table:
         """All rows as they are: what a failed write has left in doubt is read again first."""
         table = self._table
-        if table is None or self._doubtful or self._known != self._generation.value:
+        if table is None or self._doubtful or self._generation.owner is not self:
             with source.lock:
                 table = self._settled(source)
         return table
@@ -118,23 +117,9 @@ class Memory:
         """Search a dense field so from now on."""
         self._change(lambda table: table.set_prefixes(field, prefixes))
 
-    def keep(self, section: str, dump: Dump) -> None:
-        """See `ResidentStore.keep`."""
-        self._sections[section] = dump
-        self._saved.discard(section)
-
     def kept(self, section: str) -> Content | None:
         """See `ResidentStore.kept`."""
-        if self._snapshot is None:
-            return None
-        try:
-            content = self._snapshots.load_section(self._snapshot, section)
-        except StoreError as error:
-            _logger.warning("%s", error)
-            return None
-        if content is not None:
-            self._saved.add(section)  # Until it is made anew, the file need not be.
-        return content
+        return self.sections.kept(self._snapshot, section) if self._snapshot else None
 
     @property
     def changed(self) -> list[str]:
@@ -152,40 +137,38 @@ class Memory:
         try:
             if due:
                 self._save(source)
-            elif self._snapshot:
-                new = self._sections.keys() - self._saved
-                self._save_sections(self._snapshot, {name: self._sections[name]() for name in new})
+            elif self.sections.unsaved:
+                self._save_sections(source)
         except StoreError as error:
             _logger.warning("no snapshot of what is in memory could be written: %s", error)
 
     def _settled(self, source: Source) -> Table:
-        if self._table is None or self._known != self._generation.value:
-            self._table = None
+        if self._table is None or self._generation.owner is not self:
+            self._table = None  # First, to have room for both.
             self._table = self._loaded(source)
             self._doubtful = {}
+            self._generation.owner = self
             self._table.warm()
-        doubtful = self._doubtful
-        if doubtful:
-            self.refresh(list(doubtful), source)
+        if self._doubtful:
+            self.refresh(list(self._doubtful), source)
             self._doubtful = {}
         assert self._table is not None  # noqa: S101
         return self._table
 
     def _loaded(self, source: Source) -> Table:
         try:
-            table = self._restored(source)
+            if (table := self._restored(source)) is not None:
+                return table
         except StoreError as error:
             _logger.warning("the rows are read anew: %s", error)
-            table = None
-        if table is not None:
-            return table
-        self._snapshot = self._known = self._generation.value = None
-        self._announced = False
+        self._snapshot, self._announced = None, False
         self._journal.begin(None)
         self.payload.clear()
+        # What others have made of the rows until now is of other rows.
+        self.sections.clear()
         self._table = read_all(self._fields, source, self.payload)
-        if self._table:
-            self.settle(source, last=True)
+        self._generation.owner = self
+        self.settle(source, last=True)
         return self._table
 
     def _restored(self, source: Source) -> Table | None:
@@ -205,8 +188,8 @@ class Memory:
         refresh(table, self._journal.ids, self._fields, source, self.payload)
         if not source.has(len(table)):
             raise StoreError(f"the snapshot in {self._folder} and the file differ in the number of rows")
-        self._snapshot, self._known, self._generation.value = generation, stored, stored
-        self._announced, self._saved = False, set()
+        self._snapshot, self._announced = generation, False
+        self.sections.outdated()
         return table
 
     def _change(self, change: Callable[[Table], None]) -> None:
@@ -237,13 +220,13 @@ class Memory:
             _logger.warning("%s: %s; the rows will be read anew when the file is opened", self._folder, error)
 
     def _renew(self, source: Source, generation: str) -> None:
-        self._known = self._generation.renew(source.state, source.tenant, generation)
+        self._generation.renew(source.state, source.tenant, self, generation)
 
     def _save(self, source: Source) -> None:
         """A crash in the middle leaves the old snapshot with its journal, or the new one."""
         changes = self._changes
         # Outside the lock, which those who answer may wait for elsewhere.
-        sections = {name: dump() for name, dump in self._sections.items()}
+        contents = self.sections.dumped()
         with source.lock:
             table = self.table(source)
             generation = uuid4().hex
@@ -252,11 +235,16 @@ class Memory:
             self.payload.mark = generation
             self._snapshots.save(generation, described(table, self._fields))
             self._journal.begin(generation)
-            self._snapshot, self._announced, self._saved = generation, False, set()
+            self._snapshot, self._announced = generation, False
+            self.sections.outdated()
             if changes == self._changes:
-                self._save_sections(generation, sections)
+                self.sections.save(generation, contents)
+            table.warm()
 
-    def _save_sections(self, generation: str, sections: Mapping[str, Content]) -> None:
-        for name, content in sections.items():
-            self._snapshots.save_section(generation, name, content)
-            self._saved.add(name)
+    def _save_sections(self, source: Source) -> None:
+        """To the snapshot there is. They may be of later rows: what has changed is read again anyway."""
+        generation = self._snapshot
+        contents = self.sections.dumped(self.sections.unsaved)
+        with source.lock:
+            if generation and generation == self._snapshot:
+                self.sections.save(generation, contents)

@@ -62,7 +62,7 @@ class MilvusStore:
         self._tokens = token_store(engine, self._name, self._tenant) if header.keep_tokens else None
         self._writes = Writes(self._rows, state, self._tokens, self._prefix_fields)
         self._generation = self.shared("generation", Generation)
-        self._written: str | None = None
+        self._writer = object()
 
     @classmethod
     def open(
@@ -242,6 +242,6 @@ class MilvusStore:
     @contextmanager
     def _changing(self, ids: Sequence[str]) -> Generator[None]:
         """Around every change of rows, under the lock: a copy of them that another store keeps is old now."""
-        if self._written is None or self._written != self._generation.value:
-            self._written = self._generation.renew(self.state, self._tenant)
+        if self._generation.owner is not self._writer:
+            self._generation.renew(self.state, self._tenant, self._writer)
         yield

@@ -13,7 +13,8 @@ from rag_plugins.config import StoreConfig
 from rag_plugins.errors import ConfigError, StoreError
 from rag_plugins.filters import Filter
 from rag_plugins.funnel import Prefixes
-from rag_plugins.resident.rows import FieldKind, Mask, Table
+from rag_plugins.resident.batch import FieldKind
+from rag_plugins.resident.rows import Mask, Table
 from rag_plugins.store.assets import AssetStore
 from rag_plugins.store.codec import decode, decode_views
 from rag_plugins.store.engine import Engine, Entity
@@ -127,7 +128,7 @@ class ResidentStore(MilvusStore):
 
         What `dump` leaves out of the latest changes is lost: whoever reads it again looks at `ids`, too.
         """
-        self._memory.keep(section, dump)
+        self._memory.sections.keep(section, dump)
 
     def kept(self, section: str) -> Content | None:
         """What the snapshot has of it: arrays, and what was said of them; None where there is none."""

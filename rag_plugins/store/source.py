@@ -11,7 +11,7 @@ import numpy as np
 from rag_plugins.errors import StoreError
 from rag_plugins.filters import literal
 from rag_plugins.funnel import Prefixes
-from rag_plugins.resident.rows import Batch, FieldKind
+from rag_plugins.resident.batch import Batch, FieldKind
 from rag_plugins.store.engine import Entity
 from rag_plugins.store.entry import with_spilled
 from rag_plugins.store.rows import PASSAGE, Rows

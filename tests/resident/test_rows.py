@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from rag_plugins.filters import where
 from rag_plugins.funnel import Funnel, Prefixes
 from rag_plugins.resident.archive import load, save
-from rag_plugins.resident.rows import Batch, FieldKind, Table
+from rag_plugins.resident.batch import Batch, FieldKind
+from rag_plugins.resident.rows import Table
 from rag_plugins.vectors import SparseVector
 
 FIELDS = {"dense": FieldKind(2), "sparse": FieldKind(None)}

@@ -310,6 +310,18 @@ def test_sections_of_others_are_kept_with_the_snapshot(open_resident):
         assert (store.kept("terms/a"), store.kept("terms/b")[1], store.changed()) == (None, {"number": 3}, [])
 
 
+def test_sections_made_of_rows_that_others_have_replaced_since_are_not_kept(path, open_resident):
+    with open_resident() as store:
+        store.keep("terms", lambda: content(1))
+        store.upsert(some(range(20)))
+        with MilvusStore.open(path, **arguments()) as plain:
+            plain.upsert(some([3], text="theirs"))
+        agree(store)
+        store.upsert(some(range(20)))
+    with open_resident() as store:
+        assert store.kept("terms") is None
+
+
 def test_a_store_says_of_itself_what_it_is(path, open_resident):
     assert repr(open_resident()) == f"ResidentStore({str(path)!r}, collection='passages')"
 
