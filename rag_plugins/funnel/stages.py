@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeAlias
@@ -64,13 +64,14 @@ class Funnel:
             raise BadInput(f"{self}: a stage cannot keep more than the one before it")
 
     @classmethod
-    def halving(cls, dim: int, keep: int = 512) -> Funnel:
-        """The classic schedule: 1/32, 1/16, … 1 of `dim`; each stage keeps half of what the last one did."""
-        widths = dict.fromkeys(max(dim >> shift, 1) for shift in range(_HALVINGS, 0, -1))
-        pruning = [
-            (width, max(keep >> n, 1)) for n, width in enumerate(width for width in widths if width < dim)
-        ]
-        return cls([*pruning, (dim,)])
+    def halving(cls, dim: int, keep: int = 512, trained: Collection[int] = ()) -> Funnel:
+        """The classic schedule: 1/32, 1/16, … 1 of `dim`; each stage keeps half of what the last one did.
+
+        Of a model that was `trained` for some prefixes, only these are used.
+        """
+        halved = dict.fromkeys(max(dim >> shift, 1) for shift in range(_HALVINGS, 0, -1))
+        widths = [width for width in halved if width < dim and (not trained or width in trained)]
+        return cls([*((width, max(keep >> n, 1)) for n, width in enumerate(widths)), (dim,)])
 
     @property
     def pruning(self) -> tuple[Stage, ...]:

@@ -16,7 +16,7 @@ from rag_plugins.funnel import Funnel, Prefixes, Rotation
 from rag_plugins.funnel.rotation import SAMPLE
 from rag_plugins.funnel.trials import candidate_widths
 from rag_plugins.funnel.tuning import Tuning, tune
-from rag_plugins.ingest.prefixes import cuts, declared, listed, named_funnel, undeclared
+from rag_plugins.ingest.prefixes import cuts, declared, listed, named_funnel, served, undeclared
 from rag_plugins.ingest.sampling import sample_sentences
 from rag_plugins.models.protocols import DenseModel, Leg
 from rag_plugins.store.milvus import MilvusStore
@@ -56,9 +56,9 @@ class FunnelKeeper:
         self._model = cast("DenseModel", leg.encoder)
         self._field = leg.name
         self._key = f"tuning/{leg.name}/{digest(tenant)}"
-        self._named = named_funnel(settings, self._model)
         self._rotates = not declared(self._model)
         self._fields = store.prefix_widths(leg.name)
+        self._named = served(named_funnel(settings, self._model), self._fields, self._model.dim)
         self._record = _Record.from_json(store.state.get(self._key))
         self._most = inf  # As many passages as there may be: they are counted only where that matters.
         self._queries: Matrix | None = None
@@ -117,8 +117,10 @@ class FunnelKeeper:
         if self._named:
             fixed = not (self._rotates and cuts(self._named, self._model.dim))
             return inf if fixed else max(_REFIT * self._record.fitted, ENOUGH)
-        off = self._settings.funnel == "off" or not self._widths
-        return inf if off else max(_RETUNE * self._record.rows, ENOUGH)
+        if self._settings.funnel == "off" or not self._widths:
+            return inf
+        unfinished = self._store.unfinished_prefixes(self._field)
+        return ENOUGH if unfinished else max(_RETUNE * self._record.rows, ENOUGH)
 
     def _impossible(self) -> str:
         if self._rotates and self._settings.rotation == "off":
@@ -133,7 +135,7 @@ class FunnelKeeper:
         wanted = self._wanted(stored)
         if wanted and not self._fits(wanted):
             wanted = None
-        if not _same(wanted, stored):
+        if _parts(wanted) != _parts(stored):
             # What was tuned before says nothing of what is wanted now.
             self._set(wanted, replace(self._record, rows=0, fitted=self._record.fitted if wanted else 0))
         if self._named:
@@ -244,7 +246,5 @@ class _Record:
             return cls()
 
 
-def _same(one: Prefixes | None, other: Prefixes | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return one.funnel == other.funnel and one.rotation is other.rotation
+def _parts(prefixes: Prefixes | None) -> tuple[Funnel, Rotation | None] | None:
+    return prefixes and (prefixes.funnel, prefixes.rotation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from rag_plugins.config import DenseLeg
@@ -9,7 +10,9 @@ from rag_plugins.errors import ConfigError
 from rag_plugins.funnel import Funnel
 from rag_plugins.models.protocols import DenseModel
 
-__all__ = ["cuts", "declared", "listed", "named_funnel", "server_widths", "undeclared"]
+__all__ = ["cuts", "declared", "listed", "named_funnel", "served", "server_widths", "undeclared"]
+
+_log = logging.getLogger(__name__)
 
 _SHARE = 4
 """Without declared widths a server's prefix has a quarter of the numbers: rotated, .96 to 1.0 of the best ten
@@ -24,7 +27,7 @@ def server_widths(funnel: Funnel | str, dim: int, trained: Sequence[int]) -> tup
     if funnel == "off":
         return ()
     if funnel == "halving":
-        funnel = Funnel.halving(dim)
+        funnel = Funnel.halving(dim, trained=[width for width in trained if width < dim])
     if isinstance(funnel, Funnel):
         return tuple(stage.width for stage in funnel.stages if stage.width < dim)
     narrower = sorted(width for width in trained if width < dim)
@@ -39,10 +42,11 @@ def named_funnel(settings: DenseLeg, model: DenseModel) -> Funnel | None:
     """
     if settings.funnel in ("auto", "off"):
         return None
-    funnel = settings.funnel if isinstance(settings.funnel, Funnel) else Funnel.halving(model.dim)
+    trained = declared(model)
+    given = settings.funnel
+    funnel = given if isinstance(given, Funnel) else Funnel.halving(model.dim, trained=trained)
     if funnel.width > model.dim:
         raise ConfigError(f"leg {settings.name}: {funnel}, but {settings.model} gives {model.dim} numbers")
-    trained = declared(model)
     wrong = [width for width in cuts(funnel, model.dim) if width not in trained]
     if wrong and trained:
         raise ConfigError(
@@ -53,6 +57,20 @@ def named_funnel(settings: DenseLeg, model: DenseModel) -> Funnel | None:
     if wrong and settings.rotation == "off":
         raise ConfigError(undeclared(settings))
     return funnel
+
+
+def served(funnel: Funnel | None, fields: Sequence[int] | None, dim: int) -> Funnel | None:
+    """The stages of a funnel that a server has prefix fields for; itself where it has none of them.
+
+    Servers limit how many fields there may be. With fewer stages a funnel finds more, and costs more.
+    """
+    if funnel is None or fields is None:
+        return funnel
+    stages = [stage for stage in funnel.stages if stage.width == dim or stage.width in fields]
+    reduced = Funnel(stages) if len(stages) > 1 and stages[-1].width == dim else funnel
+    if reduced != funnel:
+        _log.info("%s: the server has prefixes of %s alone, so it is a %s", funnel, listed(fields), reduced)
+    return reduced
 
 
 def declared(model: DenseModel) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from funnel_support import WordEncoder
 from rag_plugins.config import DenseLeg
 from rag_plugins.errors import ConfigError
 from rag_plugins.funnel import Funnel
-from rag_plugins.ingest.prefixes import named_funnel, server_widths
+from rag_plugins.ingest.prefixes import named_funnel, served, server_widths
 from rag_plugins.ingest.sampling import sentence
 
 PLAIN = WordEncoder()
@@ -27,11 +27,33 @@ def test_stages_are_used_as_given():
     assert named_funnel(DenseLeg(funnel="halving"), PLAIN) == Funnel.halving(384)
 
 
+def test_halving_uses_what_a_model_was_trained_for():
+    assert named_funnel(DenseLeg(funnel="halving"), TRAINED) == Funnel([(96, 512), (192, 256), (384,)])
+
+
+@pytest.mark.parametrize(
+    ("fields", "left"),
+    [
+        (None, [(48, 200), (96, 50), (384,)]),
+        ((48, 96, 192), [(48, 200), (96, 50), (384,)]),
+        ((48,), [(48, 200), (384,)]),
+        ((24,), [(48, 200), (96, 50), (384,)]),  # The keeper refuses it, with the reason.
+        ((), [(48, 200), (96, 50), (384,)]),
+    ],
+)
+def test_stages_without_a_field_on_the_server_are_left_out(fields, left):
+    assert served(Funnel([(48, 200), (96, 50), (384,)]), fields, 384) == Funnel(left)
+
+
+def test_a_funnel_that_ends_in_a_prefix_is_never_made_wider():
+    funnel = Funnel([(48, 200), (96,)])
+    assert served(funnel, (48,), 384) == funnel
+
+
 @pytest.mark.parametrize(
     ("settings", "model", "reasons"),
     [
         ({"funnel": [[48, 200], [384]]}, TRAINED, ["trained for prefixes of 96, 192", "not of 48", "probe"]),
-        ({"funnel": "halving"}, TRAINED, ["96, 192", "12, 24, 48"]),
         ({"funnel": [[96, 200], [384]], "rotation": "off"}, PLAIN, ["declares no prefixes", "probe"]),
         ({"funnel": [[96]], "rotation": "off"}, PLAIN, ["rag-plugins probe words", "matryoshka"]),
         ({"funnel": [[96, 200], [768]]}, PLAIN, ["gives 384 numbers"]),
@@ -56,6 +78,7 @@ def test_all_numbers_of_any_model_are_no_prefix():
         ("auto", (16, 128, 384), (128,)),
         ("auto", (384,), (96,)),
         ("halving", (), (12, 24, 48, 96, 192)),
+        ("halving", (96, 128, 192, 384), (96, 192)),
         (Funnel([(48, 200), (96, 50), (384,)]), (), (48, 96)),
     ],
 )
