@@ -39,6 +39,7 @@ from benchmarks.vectors import (
 from rag_plugins.funnel import Funnel, Prefixes, Rotation
 from rag_plugins.funnel.trials import candidate_widths
 from rag_plugins.funnel.tuning import tune
+from rag_plugins.resident import kernels
 from rag_plugins.resident.dense import DenseIndex
 from rag_plugins.vectors import Matrix
 
@@ -101,6 +102,7 @@ def _measured(
         rotation = Rotation.fit(vectors, max(candidate_widths(options.dim)))
         _print_prefixes(prefix_recalls(vectors, asked, rotation), rows, console)
     tuned = _tuned(vectors, tuned_with, rotation)
+    kernels.loops()  # numba takes as much memory for a row as for a million.
     before = _resident()
     index = DenseIndex(options.dim)
     index.append(vectors)

@@ -57,11 +57,14 @@ def ours(name: str, index: DenseIndex) -> System:
 
 
 def exact(vectors: Matrix) -> System:
-    """One product of all vectors with the query, and the best ten of it."""
+    """Every vector's product with the query, and the best ten of them.
+
+    numpy's `vecdot` takes less than half the time of `vectors @ query` on some processors.
+    """
     many = min(BEST, len(vectors))
 
     def search(query: FloatArray) -> list[int]:
-        return np.argpartition(vectors @ query, -many)[-many:].tolist()
+        return np.argpartition(np.vecdot(vectors, query), -many)[-many:].tolist()
 
     return System("exact, numpy", "", search)
 

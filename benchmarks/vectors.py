@@ -41,7 +41,7 @@ MEASURED = {12: 0.243, 24: 0.431, 48: 0.606, 96: 0.769, 192: 0.909}
 MINILM = 384
 BEST = 10
 
-_NOISE, _SPREAD, _FLATTER = 0.9, 1.0, 0.8
+_NOISE, _SPREAD, _FLATTER = 1.1, 1.0, 0.7
 """Length of the noise beside a unit vector, the deviation of its logarithm, the power of its spectrum."""
 
 _FALL = 0.45
