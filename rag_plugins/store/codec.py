@@ -12,7 +12,7 @@ from rag_plugins.errors import StoreError
 from rag_plugins.text import clean
 from rag_plugins.types import Box, EmbedImage, EmbedText, Passage, Provenance, View, Word
 
-__all__ = ["TEXTS", "cut", "decode", "decode_views", "encode", "storable"]
+__all__ = ["TEXTS", "cut", "decode", "decode_views", "dumps", "encode", "storable"]
 
 TEXTS = ("llm_text", "views", "provenance")
 """The fields of a row that may be longer than a field can be."""
@@ -41,8 +41,8 @@ def encode(passage: Passage) -> dict[str, str]:
     """The texts of a row, of any length."""
     return {
         "llm_text": storable(passage.llm_text),
-        "views": _dumps([_view(view) for view in passage.views]),
-        "provenance": _dumps(_provenance(passage.provenance)) if passage.provenance else "",
+        "views": dumps([_view(view) for view in passage.views]),
+        "provenance": dumps(_provenance(passage.provenance)) if passage.provenance else "",
     }
 
 
@@ -80,7 +80,8 @@ def cut(text: str, size: int) -> Iterator[str]:
     yield data[start:].decode()
 
 
-def _dumps(value: object) -> str:
+def dumps(value: object) -> str:
+    """Compact JSON, as rows hold it."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rag_plugins.errors import StoreError
+from rag_plugins.store.codec import dumps
 from rag_plugins.store.sqlite import Database
 
 __all__ = ["Payload"]
@@ -124,20 +125,21 @@ class Payload:
 
 
 def _sealed_row(row: Mapping[str, Any]) -> tuple[str, bytes, bytes, bytes]:
-    id = row["id"]
-    facts = json.dumps([row[name] for name in _FACTS], ensure_ascii=False, separators=(",", ":"))
-    return id, _sealed(id, row["views"]), _sealed(id, facts), _sealed(id, row["provenance"])
+    id, views = row["id"], row["views"]
+    # Most passages have one view, which is what the LLM reads, too: once is enough.
+    same = views == dumps([["text", row["llm_text"]]])
+    facts = dumps([None if same and name == "llm_text" else row[name] for name in _FACTS])
+    return id, _sealed(id, views), _sealed(id, facts), _sealed(id, row["provenance"])
 
 
 def _row(id: str, *sealed: bytes) -> dict[str, Any] | None:
     views, facts, provenance = (_opened(id, data) for data in sealed)
     if views is None or facts is None or provenance is None:
         return None
-    return dict(zip(_FACTS, json.loads(facts), strict=True)) | {
-        "id": id,
-        "views": views,
-        "provenance": provenance,
-    }
+    row = dict(zip(_FACTS, json.loads(facts), strict=True))
+    if row["llm_text"] is None:
+        row["llm_text"] = json.loads(views)[0][1]
+    return row | {"id": id, "views": views, "provenance": provenance}
 
 
 def _sealed(id: str, text: str) -> bytes:
