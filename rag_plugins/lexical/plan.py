@@ -87,6 +87,10 @@ class TermIndex(Protocol):
         """The analysis has changed, or rows are in doubt: read the rows again before the next search."""
         ...
 
+    def prepare(self) -> None:
+        """Do now what the next search would have to wait for."""
+        ...
+
     def search(self, plan: Plan, limit: int, filter: Filter | None = None) -> list[tuple[str, float]]:
         """(passage id, score), best first, ties by id; only passages that score above 0."""
         ...

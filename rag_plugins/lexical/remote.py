@@ -59,6 +59,9 @@ class MilvusTerms:
         """Check again which surfaces are there; whoever counts the rows again also puts them."""
         self._table.forget()
 
+    def prepare(self) -> None:
+        """The engine is ready as it is."""
+
     def search(self, plan: Plan, limit: int, filter: Filter | None = None) -> list[tuple[str, float]]:
         """See `TermIndex.search`. Of rules that thousands of passages almost match, some may be missed."""
         query = SparseVector.of(self._weights(plan))

@@ -97,9 +97,9 @@ class _Shared:
 class ResidentTerms:
     """A `TermIndex` in memory. Searches see one state of it, and wait for nobody.
 
-    Where the store's snapshot has it, it is there at once; else it is built at the first search. It is shared
-    by all indexes of this process on the collection; a file admits no other process. It holds counts, so each
-    index scores them by its own encoder's statistics.
+    Where the store's snapshot has it, it is there at once; else it is built after the next run of writes, or
+    at the next search. It is shared by all indexes of this process on the collection; a file admits no other
+    process. It holds counts, so each index scores them by its own encoder's statistics.
     """
 
     def __init__(self, store: MilvusStore, leg: str, encoder: Bm25Encoder) -> None:
@@ -136,6 +136,10 @@ class ResidentTerms:
         """Read the rows again before the next search."""
         with self._shared.lock:
             self._shared.built = None
+
+    def prepare(self) -> None:
+        """Read the rows, unless that is done."""
+        self._ready()
 
     def search(self, plan: Plan, limit: int, filter: Filter | None = None) -> list[tuple[str, float]]:
         """See `TermIndex.search`."""

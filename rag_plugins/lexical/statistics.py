@@ -86,7 +86,7 @@ class StatisticsKeeper:
         self._index.reset()
 
     def settle(self) -> None:
-        """After a run of writes: decide the language, rewrite weights that have drifted, save when due."""
+        """After a run of writes: decide the language, renew weights that drifted, save, spare searches a wait."""
         statistics = self._encoder.statistics
         due = self._changed > _UNSAVED * statistics.documents
         if due and (language := self._detected(statistics)):
@@ -95,6 +95,7 @@ class StatisticsKeeper:
             self._reweigh()
         if due:
             self.save()
+        self._index.prepare()
 
     def save(self) -> None:
         """Write the statistics, which removes the mark; doubtful ones are left to be counted again."""
