@@ -86,7 +86,7 @@ class StatisticsKeeper:
         self._index.reset()
 
     def settle(self) -> None:
-        """After a run of writes: decide the language, renew weights that drifted, save, spare searches a wait."""
+        """After a run of writes: decide the language, renew drifted weights, save, be ready to search."""
         statistics = self._encoder.statistics
         due = self._changed > _UNSAVED * statistics.documents
         if due and (language := self._detected(statistics)):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from rag_plugins import Config
+from rag_plugins import Config, Funnel
 from rag_plugins.cli import main
 from rag_plugins.models.lexicon import DomainDictionary
 
@@ -38,9 +38,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("framework", "expected"),
     [
         ("llama_index", "torques.tif 1"),
-        ("langchain_core", "Answer: How tight"),
+        ("langchain_core.runnables", "Answer: How tight"),
         ("import RagIndex, where", "bm25"),
         ("import RagIndex, parse_query", "motor flange"),
+        ("from_langchain", "torques.tif"),
     ],
 )
 def test_an_example_runs_and_finds(
@@ -56,7 +57,7 @@ def test_an_example_runs_and_finds(
     assert expected in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("framework", ["llama_index", "langchain_core"])
+@pytest.mark.parametrize("framework", ["llama_index.core", "langchain_core.runnables"])
 def test_a_framework_s_example_has_about_ten_lines(framework: str) -> None:
     (example,) = [block for block in blocks("python") if framework in block]
     assert len([line for line in example.splitlines() if line.strip()]) <= 12
@@ -75,8 +76,9 @@ def test_the_commands_run(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_configuration_and_the_dictionary_are_accepted(tmp_path: Path) -> None:
-    configuration, dictionary = sorted(blocks("toml"), key=lambda block: "[terms]" in block)
+    configuration, funnel, dictionary = sorted(blocks("toml"), key=lambda block: "[terms]" in block)
     assert [leg.kind for leg in Config.make(tomllib.loads(configuration)).legs] == ["dense", "bm25"]
+    assert Config.make(tomllib.loads(funnel)).legs[0].funnel == Funnel([(96, 200), (384,)])
     path = tmp_path / "terms.toml"
     path.write_text(dictionary, encoding="utf-8")
     assert DomainDictionary.from_file(path).terms["motor flange"].weight == 2.0
