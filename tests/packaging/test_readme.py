@@ -41,7 +41,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("langchain_core.runnables", "Answer: How tight"),
         ("import RagIndex, where", "bm25"),
         ("import RagIndex, parse_query", "motor flange"),
-        ("from_langchain", "torques.tif"),
+        ("from_langchain", "bulletin-sb-2019-07.jpg"),
     ],
 )
 def test_an_example_runs_and_finds(
