@@ -93,6 +93,7 @@ class DenseIndex:
         More than `limit` where the last are equal. Rows beyond the mask's length are not seen. `query` (dim,)
         is of unit length; `exact`: by full vectors, whatever the prefixes.
         """
+        query = np.ascontiguousarray(query, np.float32)
         state = self._state if not exact else replace(self._state, codes=None, prefixes=None)
         scope = _scope(state, mask)
         if limit < 1 or not scope.allowed:

@@ -96,6 +96,16 @@ def test_sparse():
     assert figures["ratio_to_postings_loop"] > 0 and figures["speedup_vs_lite"] > 1
 
 
+@pytest.mark.parametrize("dim", [384, 64])
+def test_funnel(dim):
+    figures = run("funnel", "--rows", 700, "--dim", dim, "--queries", 20, "--texts", 60)
+    assert figures["recall_at_10"] >= 0.95 and figures["exact_numpy_700_recall_at_10"] == 1.0
+    assert figures["milvus_lite_700_recall_at_10"] == 1.0 and figures["exponent"] is None
+    for peer in ("exact", "flat", "hnsw", "pq", "lite"):
+        assert figures[f"speedup_vs_{peer}"] > 0
+    assert 1.0 <= figures["memory_ratio"] < 1.6
+
+
 @given(st.integers())
 def test_a_slip_is_one_edit_in_one_word(seed):
     query = "who painted the ceiling of the chapel"
