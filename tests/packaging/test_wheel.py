@@ -45,7 +45,8 @@ def elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_has_code_types_data_and_licence(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"rag_plugins/py.typed", "rag_plugins/cli/__init__.py", "rag_plugins/demo/report.html.j2"} <= set(names)
+    expected = ["py.typed", "cli/__init__.py", "demo/report.html.j2"]
+    assert {f"rag_plugins/{name}" for name in expected} <= set(names)
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     assert not [name for name in names if name.startswith(("tests/", "examples/", "benchmarks/"))]
 
