@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Self
@@ -12,29 +12,23 @@ from rag_plugins.config import Bm25Leg, Config
 from rag_plugins.errors import BadInput
 from rag_plugins.filters import Filter
 from rag_plugins.funnel.tuning import Tuning
-from rag_plugins.ingest.funnels import FunnelKeeper
 from rag_plugins.ingest.indexer import Indexer, IngestSummary
 from rag_plugins.ingest.writer import Writer
-from rag_plugins.lexical.mining import mine
+from rag_plugins.lexical.mining import mine, stored_texts
 from rag_plugins.lexical.rules import Query
-from rag_plugins.lexical.statistics import StatisticsKeeper
 from rag_plugins.models.dense import DenseEncoder
 from rag_plugins.models.lexicon import DomainDictionary
 from rag_plugins.models.m3 import M3Encoder
-from rag_plugins.models.protocols import Encoder, Leg
+from rag_plugins.models.protocols import Encoder
 from rag_plugins.models.sparse import SparseEncoder
 from rag_plugins.search.outcome import Outcome
-from rag_plugins.search.retriever import HybridRetriever
 from rag_plugins.store.assets import AssetStore
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.text import clean
-from rag_plugins.types import EmbedText, Hit, Hits, JsonValue, Passage, Provenance, embed_text, passage_id
-from rag_plugins.wiring import make_funnels, make_legs, make_reranker, make_search, make_store, token_model
+from rag_plugins.types import EmbedText, Hit, Hits, JsonValue, Passage, Provenance, passage_id
+from rag_plugins.wiring import Parts, make_legs, make_store, wire
 
 __all__ = ["RagIndex"]
-
-_BATCH = 512
-"""Passages read at once."""
 
 _NOTHING: Mapping[str, JsonValue] = MappingProxyType({})
 
@@ -50,27 +44,17 @@ class RagIndex:
     file admits one process at a time.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        tenant: str,
-        store: MilvusStore,
-        legs: Sequence[Leg],
-        retriever: HybridRetriever,
-        writer: Writer,
-        funnels: Sequence[FunnelKeeper],
-    ) -> None:
+    def __init__(self, config: Config, tenant: str, parts: Parts) -> None:
         """Take what `open` has built."""
         self.config = config
         self.tenant = tenant
-        self.store = store
-        self._legs = legs
-        self._retriever = retriever
-        self._writer = writer
-        self._funnels = {keeper.leg: keeper for keeper in funnels}
-        self._indexer = Indexer(writer, store.assets, config, tenant)
+        self.store = parts.store
+        self._parts = parts
+        self._writer = parts.writer
+        self._retriever = parts.retriever
+        self._indexer = Indexer(parts.writer, parts.store.assets, config, tenant)
         # Runs on close(), on garbage collection or at exit, whichever comes first, and once.
-        self._finalizer = weakref.finalize(self, _shut, writer, store)
+        self._finalizer = weakref.finalize(self, _shut, parts.writer, parts.store)
 
     @classmethod
     def open(
@@ -94,20 +78,10 @@ class RagIndex:
         legs = make_legs(config.legs, encoders)
         store = make_store(uri, config, legs, collection, tenant)
         try:
-            return cls._wire(config, tenant, store, legs)
+            return cls(config, tenant, wire(config, legs, store, tenant))
         except BaseException:
             store.close()
             raise
-
-    @classmethod
-    def _wire(cls, config: Config, tenant: str, store: MilvusStore, legs: Sequence[Leg]) -> RagIndex:
-        searches = make_search(config, legs, store)
-        keepers = [StatisticsKeeper(store, name, search, tenant) for name, search in searches.items()]
-        funnels = make_funnels(config, legs, store, tenant)
-        writer = Writer(store, legs, tenant, keepers, token_model(config, legs), funnels)
-        reranker = make_reranker(config, legs)
-        retriever = HybridRetriever(store, legs, config.fusion, searches, reranker, config.reranker)
-        return cls(config, tenant, store, legs, retriever, writer, funnels)
 
     @property
     def assets(self) -> AssetStore:
@@ -122,7 +96,7 @@ class RagIndex:
         """
         return {
             leg.name: leg.encoder.source
-            for leg in self._legs
+            for leg in self._parts.legs
             if isinstance(leg.encoder, DenseEncoder | M3Encoder | SparseEncoder)
         }
 
@@ -219,11 +193,11 @@ class RagIndex:
         `leg` is by default the only one; `queries` are by default sentences of the passages. Raises
         `BadInput`, also where there are too few passages to measure, and `ConfigError`.
         """
-        if leg is None and len(self._funnels) == 1:
-            leg = next(iter(self._funnels))
-        if leg not in self._funnels:
-            raise BadInput(f"leg {leg!r}: name one of the dense legs {list(self._funnels)}")
-        return self._funnels[leg].tune(recall, k, queries)
+        funnels = {keeper.leg: keeper for keeper in self._parts.funnels}
+        leg = next(iter(funnels)) if leg is None and len(funnels) == 1 else leg
+        if leg not in funnels:
+            raise BadInput(f"leg {leg!r}: name one of the dense legs {list(funnels)}")
+        return funnels[leg].tune(recall, k, queries)
 
     def mine_dictionary(self) -> DomainDictionary:
         """A first domain dictionary, made of what retrieval reads of the collection: see `lexical.mining`.
@@ -231,13 +205,7 @@ class RagIndex:
         Its whole terms are part of an index: ingest into another collection to use them.
         """
         leg = next((leg for leg in self.config.legs if isinstance(leg, Bm25Leg)), None)
-        return mine(self._texts(), leg and leg.model_copy(update={"dictionary": None}))
-
-    def _texts(self) -> Iterator[str]:
-        ids = self.store.ids()
-        for start in range(0, len(ids), _BATCH):
-            views = self.store.views(ids[start : start + _BATCH]).values()
-            yield from (text.text for of_passage in views if (text := embed_text(of_passage)))
+        return mine(stored_texts(self.store), leg and leg.model_copy(update={"dictionary": None}))
 
     def delete(self, doc_id: str) -> int:
         """Delete a document; how many passages it had. An unknown document is no error."""

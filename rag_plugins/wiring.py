@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import cast
@@ -11,16 +12,19 @@ from rag_plugins.config import Bm25Leg, Config, CrossEncoderConfig, DenseLeg, Le
 from rag_plugins.errors import ConfigError
 from rag_plugins.ingest.funnels import FunnelKeeper
 from rag_plugins.ingest.prefixes import server_widths
+from rag_plugins.ingest.writer import Writer
 from rag_plugins.lexical.plan import TermIndex
 from rag_plugins.lexical.remote import MilvusTerms
 from rag_plugins.lexical.resident import ResidentTerms
 from rag_plugins.lexical.search import LexicalSearch
+from rag_plugins.lexical.statistics import StatisticsKeeper
 from rag_plugins.models.bm25 import Bm25Encoder
 from rag_plugins.models.dense import DenseEncoder
 from rag_plugins.models.m3 import M3Encoder, is_m3
 from rag_plugins.models.protocols import DenseModel, Encoder, Leg, Representation, Reranker, TokenModel
 from rag_plugins.models.reranker import CrossEncoderReranker, LateInteractionReranker
 from rag_plugins.models.sparse import SparseEncoder
+from rag_plugins.search.retriever import HybridRetriever
 from rag_plugins.store.address import Address
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.store.resident import ResidentStore
@@ -28,15 +32,29 @@ from rag_plugins.store.schema import VectorField
 
 _NONE: Mapping[str, Encoder] = MappingProxyType({})
 
-__all__ = [
-    "dense_model",
-    "make_funnels",
-    "make_legs",
-    "make_reranker",
-    "make_search",
-    "make_store",
-    "token_model",
-]
+__all__ = ["Parts", "dense_model", "make_legs", "make_reranker", "make_searches", "make_store", "wire"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What works on one collection."""
+
+    store: MilvusStore
+    legs: Sequence[Leg]
+    retriever: HybridRetriever
+    writer: Writer
+    funnels: Sequence[FunnelKeeper]
+
+
+def wire(config: Config, legs: Sequence[Leg], store: MilvusStore, tenant: str) -> Parts:
+    """Everything above the store. Raises `ConfigError` for settings that do not go together."""
+    searches = make_searches(config, legs, store)
+    keepers = [StatisticsKeeper(store, name, search, tenant) for name, search in searches.items()]
+    funnels = _funnels(config, legs, store, tenant)
+    writer = Writer(store, legs, tenant, keepers, _kept_tokens(config, legs), funnels)
+    reranker = make_reranker(config, legs)
+    retriever = HybridRetriever(store, legs, config.fusion, searches, reranker, config.reranker)
+    return Parts(store, legs, retriever, writer, funnels)
 
 
 def make_legs(configs: Sequence[LegConfig], encoders: Mapping[str, Encoder] = _NONE) -> list[Leg]:
@@ -125,7 +143,7 @@ def make_store(
         collection=collection,
         tenant=tenant,
         config=config.store,
-        keep_tokens=token_model(config, legs) is not None,
+        keep_tokens=_kept_tokens(config, legs) is not None,
     )
 
 
@@ -150,7 +168,7 @@ def dense_model(leg: Leg) -> DenseModel:
     return cast("DenseModel", leg.encoder)  # What gives one vector a text says how wide it is.
 
 
-def make_search(config: Config, legs: Sequence[Leg], store: MilvusStore) -> dict[str, LexicalSearch]:
+def make_searches(config: Config, legs: Sequence[Leg], store: MilvusStore) -> dict[str, LexicalSearch]:
     """For each BM25 leg what searches it: memory over a file, the engine on a server."""
     searches: dict[str, LexicalSearch] = {}
     for leg, settings in zip(legs, config.legs, strict=True):
@@ -163,7 +181,7 @@ def _terms(store: MilvusStore, leg: str, encoder: Bm25Encoder) -> TermIndex:
     return ResidentTerms(store, leg, encoder) if store.is_file else MilvusTerms(store, leg, encoder)
 
 
-def make_funnels(config: Config, legs: Sequence[Leg], store: MilvusStore, tenant: str) -> list[FunnelKeeper]:
+def _funnels(config: Config, legs: Sequence[Leg], store: MilvusStore, tenant: str) -> list[FunnelKeeper]:
     """What keeps the funnel of each dense leg true. Raises `ConfigError` for what its model cannot have."""
     return [
         FunnelKeeper(store, leg, settings, tenant)
@@ -172,7 +190,7 @@ def make_funnels(config: Config, legs: Sequence[Leg], store: MilvusStore, tenant
     ]
 
 
-def token_model(config: Config, legs: Sequence[Leg]) -> TokenModel | None:
+def _kept_tokens(config: Config, legs: Sequence[Leg]) -> TokenModel | None:
     """The model whose token vectors rows keep: where late interaction reads them. Raises `ConfigError`."""
     late = config.reranker is not None and config.reranker.kind == "late-interaction"
     return _token_model(legs) if late else None

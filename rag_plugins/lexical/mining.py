@@ -26,8 +26,13 @@ from rag_plugins.models.analysis import Analyser, detect_language
 from rag_plugins.models.languages import FUNCTION_WORDS
 from rag_plugins.models.lexicon import DictionaryTerm, DomainDictionary
 from rag_plugins.models.words import LETTER
+from rag_plugins.store.milvus import MilvusStore
+from rag_plugins.types import embed_text
 
-__all__ = ["mine"]
+__all__ = ["mine", "stored_texts"]
+
+_BATCH = 512
+"""Passages read at once."""
 
 _SAMPLE = 1000
 """Texts from which the language is told."""
@@ -45,6 +50,14 @@ _ABBREVIATED = 0.4
 """The weight of the words that an abbreviation stands for, kept whole; a synonym counts half of it."""
 
 _LATIN = re.compile(LETTER)
+
+
+def stored_texts(store: MilvusStore) -> Iterator[str]:
+    """What retrieval reads of each passage."""
+    ids = store.ids()
+    for start in range(0, len(ids), _BATCH):
+        views = store.views(ids[start : start + _BATCH]).values()
+        yield from (text.text for of_passage in views if (text := embed_text(of_passage)))
 
 
 def mine(texts: Iterable[str], leg: Bm25Leg | None = None) -> DomainDictionary:

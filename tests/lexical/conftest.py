@@ -8,7 +8,7 @@ from rag_plugins.lexical.search import LexicalSearch
 from rag_plugins.lexical.statistics import StatisticsKeeper
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.types import EmbedText, Passage, passage_id
-from rag_plugins.wiring import make_legs, make_search, make_store
+from rag_plugins.wiring import make_legs, make_searches, make_store
 
 
 @dataclass
@@ -59,7 +59,7 @@ def open_leg(milvus_uri, collection, tmp_path):
         )
         legs = make_legs(config.legs)
         store = make_store(uri, config, legs, collection, tenant)
-        search = make_search(config, legs, store)["bm25"]
+        search = make_searches(config, legs, store)["bm25"]
         keeper = StatisticsKeeper(store, "bm25", search, tenant)
         opened.append(Leg(tenant, store, search, keeper, Writer(store, legs, tenant, [keeper])))
         return opened[-1]
