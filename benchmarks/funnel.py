@@ -175,7 +175,7 @@ def _print_prefixes(recalls: Mapping[int, float], rows: int, console: Console) -
 
 
 def _print(rows: int, measured: Measured, console: Console) -> None:
-    titles = ("recall@10", "p50 CPU", "p99 CPU", "p50", "p99", "x funnel", "built")
+    titles = ("recall", "p50 CPU", "p99 CPU", "p50", "p99", "x funnel", "built")
     table = Table("search, ms", *titles, title=f"{rows:,} rows")
     ours = measured.figures[_TUNED]["p50_cpu_ms"]
     for name, system in measured.systems.items():

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
+from importlib import import_module
 from threading import Lock
 from typing import Any
-
-import snowballstemmer
 
 __all__ = ["FUNCTION_WORDS", "detect_language", "stemmer"]
 
@@ -95,7 +94,10 @@ def stemmer(language: str) -> Callable[[str], str]:
     """Words to stems, remembered, for any number of threads; "none" leaves words alone."""
     if language == "none":
         return lambda word: word
-    algorithm: Any = snowballstemmer.stemmer(language)
+    # Not `snowballstemmer.stemmer`: that takes another algorithm, PyStemmer's, wherever it is installed, and a
+    # collection would hold terms that the next environment cannot find.
+    module = import_module(f"snowballstemmer.{language}_stemmer")
+    algorithm: Any = getattr(module, f"{language.title()}Stemmer")()
     lock = Lock()  # Snowball keeps the word it works on in the object.
 
     @lru_cache(maxsize=2**18)
