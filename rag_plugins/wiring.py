@@ -26,8 +26,8 @@ from rag_plugins.models.reranker import CrossEncoderReranker, LateInteractionRer
 from rag_plugins.models.sparse import SparseEncoder
 from rag_plugins.search.retriever import HybridRetriever
 from rag_plugins.store.address import Address
+from rag_plugins.store.local.resident import ResidentStore
 from rag_plugins.store.milvus import MilvusStore
-from rag_plugins.store.resident import ResidentStore
 from rag_plugins.store.schema import VectorField
 
 _NONE: Mapping[str, Encoder] = MappingProxyType({})

@@ -94,8 +94,8 @@ def stemmer(language: str) -> Callable[[str], str]:
     """Words to stems, remembered, for any number of threads; "none" leaves words alone."""
     if language == "none":
         return lambda word: word
-    # Not `snowballstemmer.stemmer`: that takes another algorithm, PyStemmer's, wherever it is installed, and a
-    # collection would hold terms that the next environment cannot find.
+    # Not `snowballstemmer.stemmer`: that takes PyStemmer's algorithms, of another version, where it is installed,
+    # and a collection would hold terms that the next environment cannot find.
     module = import_module(f"snowballstemmer.{language}_stemmer")
     algorithm: Any = getattr(module, f"{language.title()}Stemmer")()
     lock = Lock()  # Snowball keeps the word it works on in the object.

@@ -2,8 +2,8 @@ import pytest
 from store_rows import arguments
 
 from rag_plugins.config import StoreConfig
+from rag_plugins.store.local.resident import ResidentStore
 from rag_plugins.store.milvus import MilvusStore
-from rag_plugins.store.resident import ResidentStore
 
 
 @pytest.fixture(params=["file", "server", "resident"])

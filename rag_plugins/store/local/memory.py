@@ -21,12 +21,12 @@ from rag_plugins.resident.batch import FieldKind
 from rag_plugins.resident.rows import Table
 from rag_plugins.store.engine import Entity
 from rag_plugins.store.generation import Generation
-from rag_plugins.store.journal import Journal
-from rag_plugins.store.loading import described, read_all, refresh, restored
-from rag_plugins.store.payload import Payload
-from rag_plugins.store.sections import Sections
-from rag_plugins.store.snapshots import Content, Snapshots
-from rag_plugins.store.source import Source, batch_of
+from rag_plugins.store.local.journal import Journal
+from rag_plugins.store.local.loading import described, read_all, refresh, restored
+from rag_plugins.store.local.payload import Payload
+from rag_plugins.store.local.sections import Sections
+from rag_plugins.store.local.snapshots import Content, Snapshots
+from rag_plugins.store.local.source import Source, batch_of
 
 __all__ = ["Memory"]
 

@@ -14,10 +14,10 @@ from rag_plugins.config import StoreConfig
 from rag_plugins.errors import ConfigError, StoreError, StoreLocked
 from rag_plugins.filters import where
 from rag_plugins.funnel import Funnel, Prefixes, Rotation
-from rag_plugins.store import memory
 from rag_plugins.store.engine import Engine
+from rag_plugins.store.local import memory
+from rag_plugins.store.local.resident import ResidentStore
 from rag_plugins.store.milvus import MilvusStore
-from rag_plugins.store.resident import ResidentStore
 from rag_plugins.store.schema import VectorField
 from rag_plugins.vectors import SparseVector
 
@@ -439,9 +439,10 @@ def test_a_second_process_is_told_of_the_lock(path, open_resident):
     open_resident().upsert(some(range(3)))
     code = (
         "import sys\nsys.path.insert(0, sys.argv[2])\nfrom store_rows import arguments\n"
-        "from rag_plugins.errors import StoreLocked\nfrom rag_plugins.store.resident import ResidentStore\n"
+        "from rag_plugins.errors import StoreLocked\n"
+        "from rag_plugins.store.local.resident import ResidentStore\n"
         "try:\n    ResidentStore.open(sys.argv[1], **arguments())\nexcept StoreLocked:\n    print('locked')"
     )
-    command = [sys.executable, "-c", code, str(path), str(Path(__file__).parent)]
+    command = [sys.executable, "-c", code, str(path), str(Path(__file__).parent.parent)]
     assert subprocess.run(command, capture_output=True, text=True, timeout=60).stdout == "locked\n"
     assert issubclass(StoreLocked, StoreError)

@@ -20,12 +20,12 @@ from rag_plugins.store.codec import decode, decode_views
 from rag_plugins.store.engine import Engine, Entity
 from rag_plugins.store.entry import Entry, with_spilled
 from rag_plugins.store.header import Header
-from rag_plugins.store.memory import Memory
+from rag_plugins.store.local.memory import Memory
+from rag_plugins.store.local.snapshots import Content
+from rag_plugins.store.local.source import Source
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.store.nearest import checked_query
 from rag_plugins.store.schema import VectorField, sparse_vector
-from rag_plugins.store.snapshots import Content
-from rag_plugins.store.source import Source
 from rag_plugins.store.state import State
 from rag_plugins.text import digest
 from rag_plugins.types import Passage, View

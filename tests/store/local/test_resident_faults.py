@@ -16,21 +16,21 @@ from store_rows import arguments, name, row, unit
 
 from rag_plugins.errors import StoreError
 from rag_plugins.resident.rows import Table
-from rag_plugins.store import journal as journals
 from rag_plugins.store.engine import Engine
-from rag_plugins.store.journal import Journal
-from rag_plugins.store.payload import Payload
-from rag_plugins.store.resident import ResidentStore
+from rag_plugins.store.local import journal as journals
+from rag_plugins.store.local.journal import Journal
+from rag_plugins.store.local.payload import Payload
+from rag_plugins.store.local.resident import ResidentStore
 from rag_plugins.vectors import SparseVector
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent.parent
 COUNT = 120
 """So many that the journal suffices for one or two changes."""
 
 WRITE = """
 import sys
 from store_rows import *
-from rag_plugins.store.resident import ResidentStore
+from rag_plugins.store.local.resident import ResidentStore
 store = ResidentStore.open(sys.argv[1], **arguments())
 print('ready', flush=True)
 for n in range(0, 100_000, 20):
@@ -405,7 +405,7 @@ def test_a_payload_that_fails_is_done_without(path, monkeypatch, caplog):
 FORK = """
 import os, sys
 from store_rows import *
-from rag_plugins.store.resident import ResidentStore
+from rag_plugins.store.local.resident import ResidentStore
 store = ResidentStore.open(sys.argv[1], **arguments())
 store.upsert([row(1)])
 def attempt(call):

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from rag_plugins.errors import StoreError
-from rag_plugins.store.snapshots import Content, Snapshots
+from rag_plugins.store.local.snapshots import Content, Snapshots
 
 __all__ = ["Dump", "Sections"]
 

@@ -14,9 +14,9 @@ from rag_plugins.errors import StoreError
 from rag_plugins.funnel import Prefixes
 from rag_plugins.resident.batch import FieldKind
 from rag_plugins.resident.rows import Table
-from rag_plugins.store.payload import Payload
-from rag_plugins.store.snapshots import Content
-from rag_plugins.store.source import Source, batch_of
+from rag_plugins.store.local.payload import Payload
+from rag_plugins.store.local.snapshots import Content
+from rag_plugins.store.local.source import Source, batch_of
 from rag_plugins.text import digest
 from rag_plugins.types import JsonValue
 

@@ -1,0 +1,1 @@
+"""A database file searched in memory: what is in memory, and what lies beside the file."""
