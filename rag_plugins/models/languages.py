@@ -94,7 +94,7 @@ def stemmer(language: str) -> Callable[[str], str]:
     """Words to stems, remembered, for any number of threads; "none" leaves words alone."""
     if language == "none":
         return lambda word: word
-    # Not `snowballstemmer.stemmer`: that takes PyStemmer's algorithms, of another version, where it is installed,
+    # `snowballstemmer.stemmer` takes PyStemmer's algorithms, of another version, where that is installed,
     # and a collection would hold terms that the next environment cannot find.
     module = import_module(f"snowballstemmer.{language}_stemmer")
     algorithm: Any = getattr(module, f"{language.title()}Stemmer")()
