@@ -178,7 +178,9 @@ def make_searches(config: Config, legs: Sequence[Leg], store: MilvusStore) -> di
 
 
 def _terms(store: MilvusStore, leg: str, encoder: Bm25Encoder) -> TermIndex:
-    return ResidentTerms(store, leg, encoder) if store.is_file else MilvusTerms(store, leg, encoder)
+    if isinstance(store, ResidentStore):
+        return ResidentTerms(store, leg, encoder)
+    return MilvusTerms(store, leg, encoder)
 
 
 def _funnels(config: Config, legs: Sequence[Leg], store: MilvusStore, tenant: str) -> list[FunnelKeeper]:

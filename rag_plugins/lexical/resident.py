@@ -8,7 +8,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from threading import RLock
 from time import perf_counter
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -21,7 +21,7 @@ from rag_plugins.lexical.vocabulary import Vocabulary
 from rag_plugins.models.analysis import Analyser
 from rag_plugins.models.bm25 import Bm25Encoder, Bm25Statistics
 from rag_plugins.resident.selection import Mask
-from rag_plugins.store.milvus import MilvusStore
+from rag_plugins.store.local.resident import ResidentStore
 from rag_plugins.types import JsonValue, Passage, View, embed_text
 
 __all__ = ["ResidentTerms"]
@@ -37,25 +37,6 @@ _ANY_TEXT = "any-text 1.2"
 _logger = logging.getLogger(__name__)
 
 _Content = tuple[Mapping[str, NDArray[Any]], JsonValue]
-
-
-@runtime_checkable
-class _Keeping(Protocol):
-    """A store that keeps what was made of its rows in a snapshot."""
-
-    def keep(self, section: str, dump: Callable[[], _Content]) -> None: ...
-    def kept(self, section: str) -> _Content | None: ...
-    def changed(self) -> list[str]: ...
-
-
-@runtime_checkable
-class _Locating(Protocol):
-    """A store in memory: (the place of each id, at which places a filter holds), places that stay.
-
-    Where places become other ones, the mapping is another object.
-    """
-
-    def located(self, filter: Filter) -> tuple[Mapping[str, int], Mask]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +83,7 @@ class ResidentTerms:
     process. It holds counts, so each index scores them by its own encoder's statistics.
     """
 
-    def __init__(self, store: MilvusStore, leg: str, encoder: Bm25Encoder) -> None:
+    def __init__(self, store: ResidentStore, leg: str, encoder: Bm25Encoder) -> None:
         """`leg` names the leg that the postings are of."""
         self._store = store
         self._leg = leg
@@ -111,8 +92,8 @@ class ResidentTerms:
         self._section = f"terms/{leg}"
         self._shared = store.shared(self._section, _Shared)
         with self._shared.lock:
-            if not self._shared.opened and isinstance(store, _Keeping):
-                self._shared.built = self._opened(store)
+            if not self._shared.opened:
+                self._shared.built = self._opened()
             self._shared.opened = True
 
     @property
@@ -148,11 +129,8 @@ class ResidentTerms:
         return postings.search(plan, limit, self._encoder.saturation, allowed)
 
     def _allowed(self, filter: Filter) -> Callable[[Segment], Mask]:
-        if isinstance(self._store, _Locating):
-            places, holds = self._store.located(filter)
-            return lambda segment: segment.holding(places, holds)
-        ids = self._store.ids(filter)
-        return lambda segment: segment.mask(ids)
+        places, holds = self._store.located(filter)
+        return lambda segment: segment.holding(places, holds)
 
     def _ready(self) -> _Built:
         """The postings under this encoder's analysis, which changes once: when the language is decided."""
@@ -163,15 +141,14 @@ class ResidentTerms:
         with self._shared.lock:
             if not (self._shared.built and self._shared.built.analysis == analysis):
                 self._shared.built = self._build(analysis)
-                if isinstance(self._store, _Keeping):
-                    self._store.keep(self._section, self._shared.dump)
+                self._store.keep(self._section, self._shared.dump)
             return self._shared.built
 
-    def _opened(self, store: _Keeping) -> _Built | None:
+    def _opened(self) -> _Built | None:
         """What the snapshot has, with what has changed since; None where it does not fit."""
-        store.keep(self._section, self._shared.dump)
-        changed = store.changed()
-        arrays, about = store.kept(self._section) or ({}, None)
+        self._store.keep(self._section, self._shared.dump)
+        changed = self._store.changed()
+        arrays, about = self._store.kept(self._section) or ({}, None)
         expected = {"format": _FORMAT, "settings": self._settings}
         if not isinstance(about, dict) or {**about, "language": ""} != {**expected, "language": ""}:
             return None

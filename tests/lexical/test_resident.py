@@ -9,7 +9,7 @@ from rag_plugins.filters import where
 from rag_plugins.lexical.plan import AnyOf, Nearby, Plan
 from rag_plugins.lexical.resident import ResidentTerms
 from rag_plugins.models.bm25 import Bm25Encoder, Bm25Statistics
-from rag_plugins.store.milvus import MilvusStore
+from rag_plugins.store.local.resident import ResidentStore
 from rag_plugins.store.schema import Row, VectorField
 from rag_plugins.types import EmbedText, Passage, passage_id
 from rag_plugins.vectors import SparseVector
@@ -27,7 +27,7 @@ def rows(passages):
 def open_store(tmp_path):
     opened = []
 
-    def open_(tenant="", kind=MilvusStore):
+    def open_(tenant="", kind=ResidentStore):
         store = kind.open(
             tmp_path / "test.db",
             fields=[VectorField("bm25", "sparse")],
@@ -123,7 +123,7 @@ def test_filters(index):
     assert index.found(word("oil"), filter=where("year") > 2020) == {"b"}
 
 
-class Located(MilvusStore):
+class Located(ResidentStore):
     """Says of a filter at which places it holds, as a store in memory does."""
 
     def located(self, filter):

@@ -9,7 +9,6 @@ from rag_plugins.lexical.plan import AnyOf, Nearby, Plan
 from rag_plugins.lexical.resident import ResidentTerms
 from rag_plugins.models.bm25 import Bm25Encoder, Bm25Statistics
 from rag_plugins.store.local.resident import ResidentStore
-from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.store.schema import Row, VectorField
 from rag_plugins.types import EmbedText, Passage, passage_id
 from rag_plugins.vectors import SparseVector
@@ -25,7 +24,7 @@ def id_of(name):
     return passage_id("", caller_id=name)
 
 
-class Keeping(MilvusStore):
+class Keeping(ResidentStore):
     """Keeps sections as they are, and says of all ids since that they have changed."""
 
     sections = {}
