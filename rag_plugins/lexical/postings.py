@@ -130,6 +130,11 @@ class Postings:
             found += best(segment.ids, scores(segment, looked_up, saturation), limit, mask)
         return sorted(found, key=lambda hit: (-hit[1], hit[0]))[:limit]
 
+    def locate(self, places: Mapping[str, int], holds: Mask) -> None:
+        """Remember places (see `Segment.holding`) before the first search by a filter looks for them."""
+        for segment in self._state.segments:
+            segment.holding(places, holds)
+
     def _surfaces(self, state: _State, word: str) -> list[int]:
         """The surfaces whose term is this."""
         itself = [state.symbols[word]] if word in state.symbols and self._term(word) == word else []

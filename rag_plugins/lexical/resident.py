@@ -162,6 +162,7 @@ class ResidentTerms:
         there = set(self._store.ids())
         built.postings.remove(built.postings.ids - there)
         self._read(built, list(dict.fromkeys([*changed, *(there - built.postings.ids)])))
+        built.postings.locate(*self._store.located())
         return built
 
     def _build(self, analysis: tuple[JsonValue, str]) -> _Built:

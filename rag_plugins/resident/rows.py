@@ -86,13 +86,14 @@ class Table:
         rows = np.flatnonzero(state.alive if mask is None else mask)
         return sorted(map(state.ids.__getitem__, rows.tolist()))
 
-    def located(self, filter: Filter) -> tuple[Mapping[str, int], Mask]:
+    def located(self, filter: Filter | None = None) -> tuple[Mapping[str, int], Mask]:
         """The row of each id, and the rows that a filter holds for, of the first ones.
 
         Rows that are written later get places of their own; where ids move, the mapping is another object.
         """
         state = self._state
-        return state.at, state.alive & state.columns.mask(filter, len(state.alive))
+        holds = state.alive if filter is None else state.alive & state.columns.mask(filter, len(state.alive))
+        return state.at, holds
 
     def known(self, ids: Iterable[str]) -> list[str]:
         """Those of these ids that there are, each once, in their order."""

@@ -104,7 +104,7 @@ class ResidentStore(MilvusStore):
         """See `MilvusStore.ids`."""
         return self._table().ids(filter)
 
-    def located(self, filter: Filter) -> tuple[Mapping[str, int], Mask]:
+    def located(self, filter: Filter | None = None) -> tuple[Mapping[str, int], Mask]:
         """The place of each id, and at which places a filter holds: see `Table.located`."""
         return self._table().located(filter)
 
