@@ -139,7 +139,7 @@ def show_tuning(tuning: Tuning) -> None:
     """For each schedule of widths its cheapest funnel that will do; what each prefix alone would give."""
     console = Console()
     title = f"{tuning.rows} vectors of {tuning.dim} numbers, {tuning.queries} queries"
-    table = _table(title, "funnel (kept)", f"recall@{tuning.k}", "µs, estimated", "")
+    table = _table(title, "funnel (kept)", f"recall@{tuning.k}", "µs, estimated", "", wrapped=0)
     for trial in tuning.table:
         row = (_stages(trial.funnel), f"{trial.recall:.3f}", f"{trial.cost:.0f}")
         mark = "chosen" if trial.funnel == tuning.funnel else ""
@@ -183,10 +183,11 @@ def show_presets() -> None:
         console.print(table)
 
 
-def _table(title: str, *columns: str) -> Table:
+def _table(title: str, *columns: str, wrapped: int | None = None) -> Table:
+    """The first column keeps its lines whole, or all but the one that is `wrapped` do."""
     table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD)
     for number, column in enumerate(columns):
-        table.add_column(column, no_wrap=number == 0)
+        table.add_column(column, no_wrap=number == 0 if wrapped is None else number != wrapped)
     return table
 
 

@@ -22,14 +22,18 @@ def plot_tuning(tuning: Tuning, path: Path) -> None:
 
     The ending of `path` is the format: png, svg or pdf. Raises `MissingExtra`, `BadInput`.
     """
-    figures = require("matplotlib.figure", extra="evaluation")
+    figures: Any = require("matplotlib.figure", extra="evaluation")
+    ticker: Any = require("matplotlib.ticker", extra="evaluation")
     figure = figures.Figure(figsize=(9, 5.5), layout="constrained")
     axes = figure.add_subplot()
     _curves(axes, tuning)
     _marks(axes, tuning)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
+    axes.xaxis.set_minor_formatter(ticker.NullFormatter())
     axes.set_ylim(max(tuning.target - _BELOW, 0.0), 1.005)
-    axes.set_xlabel("cost of a search in memory, estimated, µs (log scale)")
+    axes.set_xlabel("cost of a search in memory, estimated, µs")
     axes.set_ylabel(f"recall@{tuning.k} of the exact search")
     axes.set_title(f"{tuning.rows:,} vectors of {tuning.dim} numbers, {tuning.queries} queries")
     axes.grid(alpha=0.3)

@@ -224,10 +224,10 @@ def test_a_server_without_prefix_fields_is_searched_exactly(open_, milvus_server
 
 def test_tenants_are_tuned_each_on_their_own_passages(open_, milvus_uri):
     one, two = (open_(tenant=name, uri=milvus_uri) for name in ("one", "two"))
-    one.write(500)
+    one.write(800)
     two.write(100)
     assert one.store.prefixes("dense") and two.store.prefixes("dense") is None
-    two.write(400, 100)
+    two.write(700, 100)
     assert two.store.prefixes("dense")
     assert (
         not np.array_equal(
