@@ -32,8 +32,8 @@ _AHEAD = 8
 _OTHERS = (_int64, read(_float32), read(_int8), _float32, read(_bool), _int64, _int64[::1], _float32[::1])
 _SKETCHES = [read(_int8, 2), *([read(_uint8)] if PACKED else [])]
 
-_HALVINGS = 64
-"""After so many no two different scores are left between."""
+_HALVINGS = 300
+"""Enough for any two scores: float32 has 254 exponents, and 24 digits. Usual ones are apart after 30."""
 
 
 @jit(nogil=True)

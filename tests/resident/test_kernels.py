@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rag_plugins.resident import compiling, dots, kernels
@@ -101,6 +101,7 @@ SCORES = st.lists(
 
 
 @given(SCORES, st.integers(1, 70))
+@example([0.0, 1.0, 1.0, 1.0, 2.0**-126], 4)
 @settings(deadline=None, max_examples=200)
 def test_the_best_are_chosen_without_sorting(values, wanted):
     scores, rows = np.array(values, np.float32), np.arange(len(values))
