@@ -11,6 +11,7 @@ RagPluginsError
 ├── BadInput               refused before anything was done           (also ValueError)
 │   ├── BadFilter          a filter that cannot be compiled
 │   ├── BadQuery           a recall rule that cannot be read
+│   ├── QueryTooLong       a query that leaves a reranker no room for a passage
 │   ├── BadPassage         a passage that cannot be stored
 │   └── BadDocument        a file that cannot be read
 └── StoreError             what the store reported
@@ -34,6 +35,7 @@ __all__ = [
     "MissingExtra",
     "MissingProgram",
     "ModelNotFound",
+    "QueryTooLong",
     "RagPluginsError",
     "SideError",
     "StoreError",
@@ -91,6 +93,10 @@ class BadQuery(BadInput):
         """`position` counts characters from 0."""
         self.query, self.position, self.reason = query, position, reason
         super().__init__(f"character {position + 1}: {reason}\n  {query}\n  {' ' * position}^")
+
+
+class QueryTooLong(BadInput):
+    """A query that leaves a reranker no room for a passage; queries are never cut."""
 
 
 class BadPassage(BadInput):

@@ -20,7 +20,7 @@ from rag_plugins.ingest.documents import find_documents
 from rag_plugins.ingest.pages import read_pages
 from rag_plugins.models.dense import DenseEncoder
 from rag_plugins.models.protocols import Candidate, Encoding, Reranker
-from rag_plugins.models.reranker import CrossEncoderReranker
+from rag_plugins.models.rerank.cross_encoder import CrossEncoderReranker
 from rag_plugins.types import EmbedText, Hit, JsonValue, Passage, StageScore, TermMatch, embed_text
 from rag_plugins.vectors import Matrix
 
@@ -229,6 +229,7 @@ def rank(reranker: Reranker, query: str, views: Sequence[str], top_n: int) -> li
     """Position in `views` and score of the best `top_n`, best first; equal scores keep their order."""
     if not views:
         return []
-    scores: list[float] = reranker.score(query, [Candidate((EmbedText(view),)) for view in views]).tolist()
+    read = reranker.score(query, [Candidate((EmbedText(view),)) for view in views])
+    scores: list[float] = read.values.tolist()
     order = sorted(range(len(scores)), key=lambda position: -scores[position])
     return [(position, scores[position]) for position in order[:top_n]]

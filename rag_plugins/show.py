@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from rag_plugins.config import PIPELINES, Config, CrossEncoderConfig, RerankerConfig
+from rag_plugins.config import PIPELINES, Config, CrossEncoderConfig
 from rag_plugins.demo.view import origin, where
 from rag_plugins.models.presets import DENSE_PRESETS, RERANKER_PRESETS, SPARSE_PRESETS
 from rag_plugins.types import Hit, Hits, JsonValue, StageScore, TermMatch
@@ -194,7 +194,7 @@ def _table(title: str, *columns: str, wrapped: int | None = None) -> Table:
 def _pipelines() -> Table:
     table = _table("Pipelines: --preset NAME", "name", "legs", "fusion", "reranker")
     for name, config in PIPELINES.items():
-        table.add_row(name, _legs(config), config.fusion.method, _reranker(config.reranker))
+        table.add_row(name, _legs(config), config.fusion.method, _rerank(config))
     return table
 
 
@@ -202,14 +202,9 @@ def _legs(config: Config) -> str:
     return ", ".join(leg.kind if leg.kind == "bm25" else leg.model for leg in config.legs)
 
 
-def _reranker(config: RerankerConfig | None) -> str:
-    match config:
-        case None:
-            return "none"
-        case CrossEncoderConfig():
-            return config.model
-        case _:
-            return config.kind
+def _rerank(config: Config) -> str:
+    names = (stage.model if isinstance(stage, CrossEncoderConfig) else stage.kind for stage in config.rerank)
+    return ", then ".join(names) or "none"
 
 
 def _dense_models() -> Table:
@@ -232,7 +227,7 @@ def _sparse_models() -> Table:
 
 
 def _rerankers() -> Table:
-    table = _table("Rerankers: [reranker] model = NAME", "name", "licence", "tokens", "scores")
+    table = _table("Rerankers: [[rerank]] model = NAME", "name", "licence", "tokens", "scores")
     for name, model in RERANKER_PRESETS.items():
         table.add_row(name, model.licence, str(model.max_length), model.scale)
     return table

@@ -156,8 +156,10 @@ def passage_id(
 class StageScore:
     """What one stage of the search made of a hit.
 
-    `rank` counts from 1 within the stage, `score` is the stage's own (higher is better). For a leg,
-    `weight` is its weight in fusion and `part` what it added to the fused score.
+    `rank` counts from 1 within the stage, `score` is the stage's own (higher is better). `weight` is a leg's
+    weight in fusion or a reranker's share of the blend, `part` what it added to the score of fusion or blend.
+    A reranker's `probability` is its score calibrated. Where it did not read a passage as a whole at once, it
+    read `read` of its `tokens`, in so many `windows`.
     """
 
     stage: str
@@ -166,6 +168,10 @@ class StageScore:
     score: float
     weight: float | None = None
     part: float | None = None
+    probability: float | None = None
+    read: int | None = None
+    tokens: int | None = None
+    windows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import cast
 
-from rag_plugins.config import Bm25Leg, Config, CrossEncoderConfig, DenseLeg, LegConfig, SparseLeg
+from rag_plugins.config import (
+    Bm25Leg,
+    Config,
+    CrossEncoderConfig,
+    DenseLeg,
+    LegConfig,
+    RerankerConfig,
+    SparseLeg,
+)
 from rag_plugins.errors import ConfigError
 from rag_plugins.ingest.funnels import FunnelKeeper
 from rag_plugins.ingest.prefixes import server_widths
@@ -22,8 +30,10 @@ from rag_plugins.models.bm25 import Bm25Encoder
 from rag_plugins.models.dense import DenseEncoder
 from rag_plugins.models.m3 import M3Encoder, is_m3
 from rag_plugins.models.protocols import DenseModel, Encoder, Leg, Representation, Reranker, TokenModel
-from rag_plugins.models.reranker import CrossEncoderReranker, LateInteractionReranker
+from rag_plugins.models.rerank.cross_encoder import CrossEncoderReranker
+from rag_plugins.models.rerank.late_interaction import LateInteractionReranker
 from rag_plugins.models.sparse import SparseEncoder
+from rag_plugins.search.reranking import RerankStage
 from rag_plugins.search.retriever import HybridRetriever
 from rag_plugins.store.address import Address
 from rag_plugins.store.local.resident import ResidentStore
@@ -52,8 +62,8 @@ def wire(config: Config, legs: Sequence[Leg], store: MilvusStore, tenant: str) -
     keepers = [StatisticsKeeper(store, name, search, tenant) for name, search in searches.items()]
     funnels = _funnels(config, legs, store, tenant)
     writer = Writer(store, legs, tenant, keepers, _kept_tokens(config, legs), funnels)
-    reranker = make_reranker(config, legs)
-    retriever = HybridRetriever(store, legs, config.fusion, searches, reranker, config.reranker)
+    stages = [RerankStage(settings, make_reranker(settings, config, legs)) for settings in config.rerank]
+    retriever = HybridRetriever(store, legs, config.fusion, searches, stages)
     return Parts(store, legs, retriever, writer, funnels)
 
 
@@ -194,7 +204,7 @@ def _funnels(config: Config, legs: Sequence[Leg], store: MilvusStore, tenant: st
 
 def _kept_tokens(config: Config, legs: Sequence[Leg]) -> TokenModel | None:
     """The model whose token vectors rows keep: where late interaction reads them. Raises `ConfigError`."""
-    late = config.reranker is not None and config.reranker.kind == "late-interaction"
+    late = any(stage.kind == "late-interaction" for stage in config.rerank)
     return _token_model(legs) if late else None
 
 
@@ -204,15 +214,13 @@ def _token_model(legs: Sequence[Leg]) -> TokenModel:
             return cast("TokenModel", leg.encoder)
     raise ConfigError(
         "late interaction reads token vectors, which no dense leg's model gives (an embedding object of "
-        'another library has none): choose a cross-encoder, or reranker = "none"'
+        "another library has none): choose a cross-encoder, or rerank = []"
     )
 
 
-def make_reranker(config: Config, legs: Sequence[Leg]) -> Reranker | None:
-    """The reranker, with the collection's idf where it can use it."""
-    if config.reranker is None:
-        return None
-    if isinstance(config.reranker, CrossEncoderConfig):
-        return CrossEncoderReranker(config.reranker)
+def make_reranker(settings: RerankerConfig, config: Config, legs: Sequence[Leg]) -> Reranker:
+    """The reranker of a stage, with the collection's idf where it can use it."""
+    if isinstance(settings, CrossEncoderConfig):
+        return CrossEncoderReranker(settings, config.compute)
     lexical = next((leg.encoder for leg in legs if isinstance(leg.encoder, Bm25Encoder)), None)
     return LateInteractionReranker(_token_model(legs), lexical)

@@ -5,6 +5,8 @@ import time
 
 import numpy as np
 
+from rag_plugins.models.protocols import Scores
+
 
 async def watched(work):
     """Await a coroutine beside a ticking task: its result, and the longest time the loop stood still (s)."""
@@ -20,7 +22,9 @@ class WordOverlap:
     """A reranker that can be worked out by hand: how many words of the query the views have."""
 
     name = "word-overlap"
+    scale = "logit"
     reads_tokens = False
+    reads_images = False
 
     def __init__(self, seconds=0.0):
         self.seconds = seconds
@@ -29,7 +33,7 @@ class WordOverlap:
         time.sleep(self.seconds)
         words = set(query.lower().split())
         texts = ["".join(view.text for view in candidate.views) for candidate in candidates]
-        return np.array([len(words & set(text.lower().split())) for text in texts], dtype=np.float32)
+        return Scores(np.array([len(words & set(text.lower().split())) for text in texts], dtype=np.float32))
 
 
 def tiny_cross_encoder(folder, words):

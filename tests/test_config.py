@@ -23,7 +23,7 @@ def test_toml_sets_what_it_names_and_leaves_the_rest(tmp_path):
         k1 = 0.9
         [fusion]
         method = "rrf"
-        [reranker]
+        [[rerank]]
         kind = "cross-encoder"
         depth = 10
         [ocr]
@@ -33,7 +33,7 @@ def test_toml_sets_what_it_names_and_leaves_the_rest(tmp_path):
     config = Config.from_toml(path)
     assert config.legs == (DenseLeg(model="multi-qa-MiniLM-L6-cos-v1", weight=2.0), Bm25Leg(k1=0.9))
     assert config.fusion.method == "rrf" and config.fusion.rrf_k == 60
-    assert config.reranker == CrossEncoderConfig(depth=10)
+    assert config.rerank == (CrossEncoderConfig(depth=10),)
     assert config.ocr.languages == ("eng", "chi_sim") and config.ocr.dpi == Config().ocr.dpi
 
 
@@ -92,8 +92,8 @@ def test_every_pipeline_survives_a_round_trip():
 
 def test_a_dictionary_counts_from_the_file_that_names_it(tmp_path):
     path = tmp_path / "rag.toml"
-    path.write_text('reranker = "none"\n[[legs]]\nkind = "bm25"\ndictionary = "terms.toml"\n')
+    path.write_text('rerank = []\n[[legs]]\nkind = "bm25"\ndictionary = "terms.toml"\n')
     config = Config.from_toml(path)
-    assert config.legs[0].dictionary == tmp_path / "terms.toml" and config.reranker is None
-    path.write_text('reranker = "none"\n[[legs]]\nkind = "bm25"\ndictionary = "/elsewhere/terms.toml"\n')
+    assert config.legs[0].dictionary == tmp_path / "terms.toml" and config.rerank == ()
+    path.write_text('rerank = []\n[[legs]]\nkind = "bm25"\ndictionary = "/elsewhere/terms.toml"\n')
     assert Config.from_toml(path).legs[0].dictionary == Path("/elsewhere/terms.toml")

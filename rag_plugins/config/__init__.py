@@ -6,10 +6,12 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from rag_plugins.config.frozen import Frozen, Share
+from rag_plugins.config.compute import ComputeConfig
+from rag_plugins.config.frozen import Frozen
 from rag_plugins.config.legs import Bm25Leg, DenseLeg, Language, LegConfig, SparseLeg
+from rag_plugins.config.rerank import CrossEncoderConfig, LateInteractionConfig, RerankerConfig
 from rag_plugins.config.store import IndexConfig, StoreConfig
 from rag_plugins.errors import ConfigError, UnknownPreset
 
@@ -17,6 +19,7 @@ __all__ = [
     "PIPELINES",
     "Bm25Leg",
     "ChunkingConfig",
+    "ComputeConfig",
     "Config",
     "CrossEncoderConfig",
     "DenseLeg",
@@ -38,28 +41,6 @@ class FusionConfig(Frozen):
     method: Literal["minmax", "rrf"] = "minmax"
     rrf_k: Annotated[int, Field(ge=1)] = 60
     depth: Annotated[int | None, Field(ge=1, description="hits a leg; default max(4k, 100)")] = None
-
-
-class LateInteractionConfig(Frozen):
-    """Rerank by idf-weighted MaxSim over token vectors of the first dense leg's model."""
-
-    kind: Literal["late-interaction"] = "late-interaction"
-    depth: Annotated[int, Field(ge=1)] = 25
-    blend: Annotated[Share, Field(description="share of the rerank score")] = 0.5
-
-
-class CrossEncoderConfig(Frozen):
-    """Rerank by a cross-encoder: a preset, a folder or a hub id."""
-
-    kind: Literal["cross-encoder"] = "cross-encoder"
-    model: str = "cross-encoder/ms-marco-MiniLM-L-6-v2"
-    depth: Annotated[int, Field(ge=1)] = 25
-    blend: Annotated[Share, Field(description="share of the rerank score")] = 1.0
-    max_length: Annotated[int | None, Field(gt=0, description="tokens")] = None
-    device: str | None = None
-
-
-RerankerConfig = Annotated[LateInteractionConfig | CrossEncoderConfig, Field(discriminator="kind")]
 
 
 class OcrConfig(Frozen):
@@ -96,24 +77,24 @@ class Config(Frozen):
     store: StoreConfig = StoreConfig()
     legs: Annotated[tuple[LegConfig, ...], Field(min_length=1)] = (DenseLeg(), Bm25Leg())
     fusion: FusionConfig = FusionConfig()
-    reranker: Annotated[RerankerConfig | None, Field(description='"none" for none')] = LateInteractionConfig()
+    rerank: Annotated[
+        tuple[RerankerConfig, ...], Field(description="stages, each reads the best of the one before")
+    ] = (LateInteractionConfig(),)
+    compute: ComputeConfig = ComputeConfig()
     ocr: OcrConfig = OcrConfig()
     chunking: ChunkingConfig = ChunkingConfig()
-
-    @field_validator("reranker", mode="before")
-    @classmethod
-    def _none(cls, reranker: object) -> object:
-        return None if reranker == "none" else reranker  # TOML has no null.
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:
         names = [leg.name for leg in self.legs]
         if len(set(names)) != len(names):
             raise ValueError(f"legs need distinct names, got {names}")
-        if isinstance(self.reranker, LateInteractionConfig) and not any(
-            leg.kind == "dense" for leg in self.legs
-        ):
+        late = any(stage.kind == "late-interaction" for stage in self.rerank)
+        if late and not any(leg.kind == "dense" for leg in self.legs):
             raise ValueError("late interaction needs a dense leg: it reads that model's token vectors")
+        depths = [stage.depth for stage in self.rerank]
+        if depths != sorted(depths, reverse=True):
+            raise ValueError(f"each rerank stage reads the best of the one before, got depths {depths}")
         return self
 
     @classmethod
@@ -171,6 +152,7 @@ PIPELINES: dict[str, Config] = {
     ),
     "splade": Config(legs=(DenseLeg(), Bm25Leg(), SparseLeg(model="granite-embedding-30m-sparse"))),
     "bge-m3": Config(legs=(DenseLeg(model="bge-m3"), SparseLeg(model="bge-m3"), Bm25Leg())),
-    "lexical": Config(legs=(Bm25Leg(),), reranker=None),
+    "cascade": Config(rerank=(LateInteractionConfig(depth=100), CrossEncoderConfig(depth=30))),
+    "lexical": Config(legs=(Bm25Leg(),), rerank=()),
 }
 """Whole pipelines by name: which legs, how they are fused, what reranks."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from rag_plugins.config import (
     Bm25Leg,
     Config,
     CrossEncoderConfig,
     DenseLeg,
     FusionConfig,
+    LateInteractionConfig,
     LegConfig,
     RerankerConfig,
     SparseLeg,
@@ -51,7 +50,7 @@ def part_facts(config: Config) -> tuple[Fact, ...]:
         ),
         *(_leg(leg) for leg in config.legs),
         Fact("Fusion", _fusion(config.fusion), "here"),
-        *_reranker(config.reranker),
+        *map(_reranker, config.rerank),
         Fact("Store", "Milvus Lite", "a file on this machine; the same code takes a server's address"),
         Fact("Language model", "none", "the last step is yours: it is handed the text shown here"),
     )
@@ -83,15 +82,13 @@ def _fusion(fusion: FusionConfig) -> str:
     )
 
 
-def _reranker(reranker: RerankerConfig | None) -> Iterator[Fact]:
-    match reranker:
-        case None:
-            return
+def _reranker(settings: RerankerConfig) -> Fact:
+    match settings:
         case CrossEncoderConfig():
-            yield Fact("Reranker", f"{reranker.model}, best {reranker.depth}", "cross-encoder, here")
-        case _:
-            yield Fact(
+            return Fact("Reranker", f"{settings.model}, best {settings.depth}", "cross-encoder, here")
+        case LateInteractionConfig():
+            return Fact(
                 "Reranker",
-                f"late interaction, best {reranker.depth}",
+                f"late interaction, best {settings.depth}",
                 "token vectors of the dense leg's model",
             )

@@ -159,7 +159,7 @@ def _stages(
         run = {query: _by_document(ranking, document) for query, ranking in rankings.items()}
         return measure(run, tests.qrels)
 
-    reranked = any(outcome.reranked is not None for outcome in outcomes.values())
+    reranked = any(outcome.rerankings for outcome in outcomes.values())
     return Stages(
         legs={name: scores({q: o.rankings.get(name, ()) for q, o in outcomes.items()}) for name in names},
         fused=scores({q: [(item.id, item.score) for item in o.fused] for q, o in outcomes.items()}),

@@ -59,8 +59,6 @@ def _replace(path: Path, text: str) -> None:
 def _of_preset(config: Config) -> TOMLDocument:
     """A preset as a file: its legs, and what differs from the defaults."""
     document = tomlkit.document()
-    if config.reranker is None:
-        document["reranker"] = "none"  # TOML has no null.
     values = config.model_dump(mode="json", exclude={"legs"}, exclude_defaults=True, exclude_none=True)
     document.update(values)
     document["legs"] = _tables(config.legs)

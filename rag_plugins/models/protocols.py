@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from rag_plugins.types import JsonValue, View
 from rag_plugins.vectors import FloatArray, Matrix, SparseVector
@@ -18,8 +18,11 @@ __all__ = [
     "Encoder",
     "Encoding",
     "Leg",
+    "Read",
     "Representation",
     "Reranker",
+    "Scale",
+    "Scores",
     "SparseModel",
     "TokenModel",
 ]
@@ -123,10 +126,40 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What a reranker may read of a passage: its views, and its token vectors as `pack_tokens` made them."""
+    """What a reranker may read of a passage.
+
+    Its views, its token vectors as `pack_tokens` made them, the encoded image that a view names.
+    """
 
     views: tuple[View, ...]
     tokens: bytes | None = None
+    image: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """How much of a passage was read: `tokens` of its `total`, in how many windows."""
+
+    tokens: int
+    total: int
+    windows: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What a reranker makes of n candidates: `values`, shape (n,), higher is better, on its own scale.
+
+    `read` has the positions of passages that were not read as a whole at once. A score that was not finite
+    is the lowest of the others; `notices` say how many were.
+    """
+
+    values: FloatArray
+    read: Mapping[int, Read] = field(default_factory=dict[int, Read])
+    notices: tuple[str, ...] = ()
+
+
+Scale: TypeAlias = Literal["logit", "probability", "similarity"]
+"""What scores are: any number, 0 to 1, at most about 1."""
 
 
 class Reranker(Protocol):
@@ -138,10 +171,20 @@ class Reranker(Protocol):
         ...
 
     @property
+    def scale(self) -> Scale:
+        """What its scores are; may load the model."""
+        ...
+
+    @property
     def reads_tokens(self) -> bool:
         """Whether it profits from `Candidate.tokens`."""
         ...
 
-    def score(self, query: str, candidates: Sequence[Candidate]) -> FloatArray:
-        """Shape (n,), higher is better, the model's own scale."""
+    @property
+    def reads_images(self) -> bool:
+        """Whether it reads `Candidate.image`."""
+        ...
+
+    def score(self, query: str, candidates: Sequence[Candidate]) -> Scores:
+        """Raises `QueryTooLong` where the query leaves no room for a passage: it is never cut."""
         ...

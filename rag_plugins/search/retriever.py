@@ -5,24 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from rag_plugins.config import FusionConfig, RerankerConfig
+from rag_plugins.config import FusionConfig
 from rag_plugins.errors import BadInput
 from rag_plugins.filters import Filter
 from rag_plugins.lexical.rules import Plain, Query
 from rag_plugins.lexical.search import LexicalSearch
 from rag_plugins.models.m3 import M3Encoder
-from rag_plugins.models.protocols import Candidate, Encoder, Encoding, Leg, Representation, Reranker
+from rag_plugins.models.protocols import Candidate, Encoder, Encoding, Leg, Representation
 from rag_plugins.models.sparse import SparseEncoder
 from rag_plugins.search.explain import shared_terms
-from rag_plugins.search.fusion import Fused, fuse, minmax, shares
-from rag_plugins.search.outcome import Outcome, Reranked
+from rag_plugins.search.fusion import fuse, shares
+from rag_plugins.search.outcome import Outcome
+from rag_plugins.search.reranking import Reranking, RerankStage, below, reranked
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.store.schema import MAX_HITS
 from rag_plugins.text import clean
 from rag_plugins.types import Hit, Hits, Passage, TermMatch
 from rag_plugins.vectors import FloatArray, SparseVector
 
-__all__ = ["HybridRetriever", "blend"]
+__all__ = ["HybridRetriever"]
 
 _NO_TERMS = SparseVector.of({})
 
@@ -36,19 +37,14 @@ class HybridRetriever:
         legs: Sequence[Leg],
         fusion: FusionConfig,
         lexical: Mapping[str, LexicalSearch],
-        reranker: Reranker | None = None,
-        rerank: RerankerConfig | None = None,
+        rerank: Sequence[RerankStage] = (),
     ) -> None:
-        """`lexical` searches the legs it names in place of the store.
-
-        `rerank` says how deep `reranker` reads and how its scores blend; both or neither.
-        """
+        """`lexical` searches the legs it names in place of the store."""
         self._store = store
         self._lexical = lexical
         self._legs = {leg.name: leg for leg in legs}
         self._fusion = fusion
-        self._reranker = reranker
-        self._rerank_config = rerank
+        self._rerank_stages = rerank
 
     def search(
         self,
@@ -83,7 +79,7 @@ class HybridRetriever:
 
         `depth` is the hits a leg may give; `exact` searches dense legs without their funnel.
         """
-        outcome = Outcome(self._fusion.method, self._reranker.name if self._reranker else None)
+        outcome = Outcome(self._fusion.method)
         query = clean(query).strip() if isinstance(query, str) else query
         chosen = self._chosen(legs, query)
         if not 1 <= k <= MAX_HITS:
@@ -160,37 +156,18 @@ class HybridRetriever:
             outcome.fused = fuse(outcome.rankings, outcome.shares, self._fusion.method, self._fusion.rrf_k)
 
     def _rerank(self, query: str, outcome: Outcome) -> None:
-        if self._reranker is None or self._rerank_config is None:
-            return
-        head = outcome.fused[: self._rerank_config.depth]
-        ids = [item.id for item in head]
-        with outcome.timed("fetch"):
-            views = self._store.views(ids)
-            tokens = self._store.fetch_tokens(ids) if self._reranker.reads_tokens else {}
-        with outcome.timed("rerank"):
-            head = [item for item in head if item.id in views]
-            raw = self._reranker.score(
-                query, [Candidate(views[item.id], tokens.get(item.id)) for item in head]
-            )
-            outcome.reranked = blend(head, raw.tolist(), self._rerank_config.blend)
-            outcome.reranked += [
-                Reranked(item.id, item.score - 1.0, None)  # Below every blended score, which is at least 0.
-                for item in outcome.fused[self._rerank_config.depth :]
-            ]
-
-
-def blend(head: Sequence[Fused], raw: Sequence[float], share: float) -> list[Reranked]:
-    """Retrieval and rerank scores, each min-max scaled over the head, summed with `share` for the latter.
-
-    The id breaks ties. `raw` runs beside `head`.
-    """
-    retrieved = minmax([(item.id, item.score) for item in head])
-    reread = minmax([(item.id, score) for item, score in zip(head, raw, strict=True)])
-    blended = [
-        Reranked(item.id, (1.0 - share) * retrieved[item.id] + share * reread[item.id], score)
-        for item, score in zip(head, raw, strict=True)
-    ]
-    return sorted(blended, key=lambda item: (-item.score, item.id))
+        for stage in self._rerank_stages:
+            head, rest = outcome.final[: stage.settings.depth], outcome.final[stage.settings.depth :]
+            ids = [id for id, _ in head]
+            with outcome.timed("fetch"):
+                views = self._store.views(ids)
+                tokens = self._store.fetch_tokens(ids) if stage.reranker.reads_tokens else {}
+            with outcome.timed("rerank"):
+                head = [(id, score) for id, score in head if id in views]
+                candidates = [Candidate(views[id], tokens.get(id)) for id, _ in head]
+                scores = stage.reranker.score(query, candidates)
+                items = reranked(head, scores, stage.settings) + below(rest)
+                outcome.rerankings.append(Reranking(stage.reranker.name, items))
 
 
 def _has_rules(query: str | Query) -> bool:

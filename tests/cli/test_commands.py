@@ -238,7 +238,7 @@ class TestErrors:
 
     def test_a_collection_of_other_models_is_refused(self, shell: Shell, db: Path, tmp_path: Path) -> None:
         config = tmp_path / "x.toml"
-        config.write_text("[[legs]]\nkind = 'bm25'\ncjk = 'jieba'\n[reranker]\nkind = 'cross-encoder'\n")
+        config.write_text("[[legs]]\nkind = 'bm25'\ncjk = 'jieba'\n[[rerank]]\nkind = 'cross-encoder'\n")
         code, _, err = shell("search", db, "valve", "--config", config)
         assert code == 1
         assert "Traceback" not in err
@@ -283,9 +283,9 @@ class TestEvaluate:
 
 def test_a_configuration_file_is_what_opens(shell: Shell, tmp_path: Path) -> None:
     config = tmp_path / "lexical.toml"
-    config.write_text("legs = [{kind = 'bm25'}]\n[reranker]\nkind = 'late-interaction'\n", encoding="utf-8")
+    config.write_text("legs = [{kind = 'bm25'}]\n[[rerank]]\nkind = 'late-interaction'\n", encoding="utf-8")
     assert shell("evaluate", tmp_path, "--config", config)[0] == 1  # Refused: it has no dense leg.
-    assert Config.preset("lexical").reranker is None
+    assert Config.preset("lexical").rerank == ()
 
 
 def test_search_with_rules_explains_what_matched(shell: Shell, db: Path) -> None:
@@ -314,7 +314,7 @@ def test_dictionary_is_made_from_a_collection_and_used_by_another(shell: Shell, 
     assert shell("dictionary", tmp_path / "a.db", "--into", made, "--preset", "lexical")[0] == 2
     config = tmp_path / "rag.toml"
     config.write_text(
-        '[[legs]]\nkind = "bm25"\ndictionary = "terms.toml"\n[reranker]\nkind = "cross-encoder"\n'
+        '[[legs]]\nkind = "bm25"\ndictionary = "terms.toml"\n[[rerank]]\nkind = "cross-encoder"\n'
     )
     code, _, err = shell("search", tmp_path / "a.db", "bowl feeder", "--config", config)
     assert code == 1 and "dictionary words" in err

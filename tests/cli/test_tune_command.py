@@ -11,7 +11,7 @@ from rag_plugins.evaluation.texts import manual_texts
 from rag_plugins.funnel import Funnel
 
 CONFIG = """\
-reranker = "none"
+rerank = []
 
 [[legs]]  # The only one.
 kind = "dense"
@@ -41,7 +41,7 @@ def texts():
 @pytest.fixture(scope="module")
 def db(tmp_path_factory, texts):
     path = tmp_path_factory.mktemp("tune") / "manual.db"
-    with RagIndex.open(path, config=Config(legs=(DenseLeg(),), reranker=None)) as index:
+    with RagIndex.open(path, config=Config(legs=(DenseLeg(),), rerank=())) as index:
         index.add([index.passage(text, caller_id=str(n)) for n, text in enumerate(texts)])
         assert index.store.prefixes("dense")  # By itself, at 500.
     return path

@@ -53,7 +53,7 @@ def test_what_cannot_be_drawn_is_refused(tuning, tmp_path, name):
 
 CONFIG = """\
 # Ours.
-reranker = "none"  # for now
+rerank = []  # for now
 
 [store]
 timeout = 5.0
@@ -116,7 +116,7 @@ def test_a_new_configuration_is_the_preset_with_the_funnel(tmp_path, preset):
     [
         (CONFIG, "dense", "no dense leg 'dense', it has meaning"),
         (CONFIG, "bm25", "no dense leg 'bm25'"),
-        ("reranker = 'none'\n[[legs]]\nkind = 'bm25'\n", "dense", "it has none"),
+        ("rerank = []\n[[legs]]\nkind = 'bm25'\n", "dense", "it has none"),
         ("legs = 3\n", "dense", "legs"),
         ("unknown = 3\n", "dense", "unknown"),
         ("legs = [\n", "dense", "rag.toml"),

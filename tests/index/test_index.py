@@ -147,17 +147,17 @@ def test_reopening_finds_the_same(reopen):
 
 
 def test_another_model_is_refused_with_both_sides(reopen):
-    config = Config(legs=(Bm25Leg(k1=1.2),), reranker=None)
+    config = Config(legs=(Bm25Leg(k1=1.2),), rerank=())
     reopen(config=config).close()
-    other = Config(legs=(Bm25Leg(k1=0.9),), reranker=None)
+    other = Config(legs=(Bm25Leg(k1=0.9),), rerank=())
     with pytest.raises(CollectionMismatch, match=r"(?s)1\.2.*0\.9"):
         reopen(config=other)
     reopen(config=config).close()  # The refusal has let go of the file.
 
 
 def test_weights_and_fusion_may_change_without_indexing_again(reopen):
-    reopen(config=Config(legs=(Bm25Leg(),), reranker=None)).close()
-    with reopen(config=Config(legs=(Bm25Leg(weight=3.0),), reranker=None)) as index:
+    reopen(config=Config(legs=(Bm25Leg(),), rerank=())).close()
+    with reopen(config=Config(legs=(Bm25Leg(weight=3.0),), rerank=())) as index:
         assert index.count() == 0
 
 
@@ -232,7 +232,7 @@ def test_dense_and_lexical_legs_fuse_and_rerank(reopen):
 
 
 def test_scores_fall_below_the_reranked_depth_too(reopen):
-    config = Config.make({"reranker": {"kind": "late-interaction", "depth": 2}})
+    config = Config.make({"rerank": [{"kind": "late-interaction", "depth": 2}]})
     with reopen(config=config) as index:
         fill(index, {str(n): f"filter number {n} of the machine" for n in range(6)})
         scores = [hit.score for hit in index.search("filter number 3", k=6)]
@@ -240,7 +240,7 @@ def test_scores_fall_below_the_reranked_depth_too(reopen):
 
 
 def test_a_leg_of_weight_zero_is_not_run(reopen):
-    config = Config(legs=(DenseLeg(weight=0.0), Bm25Leg()), reranker=None)
+    config = Config(legs=(DenseLeg(weight=0.0), Bm25Leg()), rerank=())
     with reopen(config=config) as index:
         fill(index)
         assert [stage.stage for stage in index.search("filter")[0].trace] == ["bm25", "minmax"]

@@ -92,14 +92,14 @@ def test_rules_stay_within_the_tenant(milvus_uri, collection):
 
 def test_an_unseen_word_stands_for_those_a_slip_away(milvus_uri, collection):
     for tolerance, expected in (("auto", {"pump", "pumps"}), ("off", set())):
-        config = Config(legs=(Bm25Leg(typo_tolerance=tolerance),), reranker=None)
+        config = Config(legs=(Bm25Leg(typo_tolerance=tolerance),), rerank=())
         with RagIndex.open(milvus_uri, config=config, collection=f"{collection}_{tolerance}") as index:
             index.add(index.passage(text, caller_id=name) for name, text in TEXTS.items())
             assert {hit.passage.caller_id for hit in index.search("coolatn")} == expected
 
 
 def test_a_rule_cut_short_says_so(milvus_uri, collection):
-    config = Config(legs=(Bm25Leg(max_expansions=3),), reranker=None)
+    config = Config(legs=(Bm25Leg(max_expansions=3),), rerank=())
     with RagIndex.open(milvus_uri, config=config, collection=collection) as index:
         index.add([index.passage("valve vanes vents vests vices")])
         hits = index.search(parse_query("v*"))

@@ -25,7 +25,7 @@ def open_(collection, tmp_path):
         encoder = encoder or WordEncoder()
         config = Config(
             legs=(DenseLeg(model="words", **settings),),
-            reranker=None,
+            rerank=(),
             store=StoreConfig(assets=tmp_path / "assets"),
         )
         leg = Leg("dense", encoder, Representation.DENSE)

@@ -7,7 +7,7 @@ from langchain_core.documents import Document
 from rag_plugins.config import DenseLeg
 from rag_plugins.langchain import CrossEncoderCompressor, HybridRetriever
 from rag_plugins.models.dense import DenseEncoder
-from rag_plugins.models.reranker import LateInteractionReranker
+from rag_plugins.models.rerank.late_interaction import LateInteractionReranker
 
 FOREIGN = [
     Document(id="1", page_content="no match at all", metadata={"n": 1}),

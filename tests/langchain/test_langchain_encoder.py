@@ -8,7 +8,7 @@ from rag_plugins.config import Bm25Leg, DenseLeg
 from rag_plugins.errors import CollectionMismatch, ConfigError
 from rag_plugins.langchain import HybridRetriever, from_langchain
 
-CONFIG = Config(legs=(DenseLeg(), Bm25Leg()), reranker=None)
+CONFIG = Config(legs=(DenseLeg(), Bm25Leg()), rerank=())
 TEXTS = ["The red lamp means empty.", "Change the filter.", "Distilled water only."]
 
 

@@ -54,9 +54,7 @@ def open_leg(milvus_uri, collection, tmp_path):
     opened = []
 
     def open_(tenant="", uri=milvus_uri, **settings):
-        config = Config(
-            legs=(Bm25Leg(**settings),), reranker=None, store=StoreConfig(assets=tmp_path / "assets")
-        )
+        config = Config(legs=(Bm25Leg(**settings),), rerank=(), store=StoreConfig(assets=tmp_path / "assets"))
         legs = make_legs(config.legs)
         store = make_store(uri, config, legs, collection, tenant)
         search = make_searches(config, legs, store)["bm25"]

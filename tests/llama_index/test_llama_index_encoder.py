@@ -8,7 +8,7 @@ from rag_plugins.config import Bm25Leg, DenseLeg
 from rag_plugins.errors import CollectionMismatch
 from rag_plugins.llama_index import HybridRetriever, MatryoshkaEmbedding, from_llama_index
 
-CONFIG = Config(legs=(DenseLeg(), Bm25Leg()), reranker=None)
+CONFIG = Config(legs=(DenseLeg(), Bm25Leg()), rerank=())
 TEXTS = ["The red lamp means empty.", "Change the filter.", "Distilled water only."]
 
 

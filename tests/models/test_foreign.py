@@ -246,7 +246,7 @@ def test_a_name_is_needed(name):
 
 
 def test_an_index_with_a_leg_of_each_kind(tmp_path):
-    config = Config(legs=(DenseLeg(), SparseLeg(model="splade-v3"), Bm25Leg()), reranker=None)
+    config = Config(legs=(DenseLeg(), SparseLeg(model="splade-v3"), Bm25Leg()), rerank=())
     both = from_pymilvus(BothFunction(), name="both")
     encoders = {"dense": both, "sparse": both}
     with RagIndex.open(tmp_path / "a.db", config=config, encoders=encoders) as index:
@@ -265,7 +265,7 @@ def test_an_index_with_a_leg_of_each_kind(tmp_path):
 
 
 def test_a_collection_knows_its_width(tmp_path):
-    config = Config(legs=(DenseLeg(),), reranker=None)
+    config = Config(legs=(DenseLeg(),), rerank=())
     narrow, wide = (from_pymilvus(DenseFunction(*more), name="counts") for more in ((), ("blue",)))
     with RagIndex.open(tmp_path / "a.db", config=config, encoders={"dense": narrow}) as index:
         index.add([index.passage("a pump")])

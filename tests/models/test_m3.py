@@ -13,7 +13,7 @@ from rag_plugins.errors import BadInput, ConfigError, ModelNotFound, SideError, 
 from rag_plugins.models.bm25 import Bm25Encoder
 from rag_plugins.models.m3 import M3Encoder, is_m3
 from rag_plugins.models.protocols import SPARSE, Candidate, Representation
-from rag_plugins.models.reranker import LateInteractionReranker
+from rag_plugins.models.rerank.late_interaction import LateInteractionReranker
 from rag_plugins.models.tokens import MAX_BYTES, pack_tokens, unpack_tokens
 from rag_plugins.types import EmbedImage, EmbedText
 from rag_plugins.vectors import normalise
@@ -315,7 +315,7 @@ class TestLateInteraction:
     def test_words_weigh_by_idf_and_the_end_marker_nothing(self, m3, everything):
         lexical = self.lexical()
         candidates = [Candidate((view,)) for view in VIEWS[:4]]
-        scores = LateInteractionReranker(m3, lexical).score("red pump", candidates)
+        scores = LateInteractionReranker(m3, lexical).score("red pump", candidates).values
         rows = m3.encode_queries(["red pump"], TOKENS).tokens[0]
         weights = np.array([lexical.idf("red"), lexical.idf("pump"), 0.0])
         for score, matrix in zip(scores, everything.tokens, strict=False):
@@ -325,17 +325,17 @@ class TestLateInteraction:
     def test_what_the_model_cannot_read_is_matched_literally(self, m3):
         query, passages = "门", ["门 red", "red"]
         candidates = [Candidate((EmbedText(text),)) for text in passages]
-        assert LateInteractionReranker(m3).score(query, candidates).tolist() == [1.0, 0.0]
+        assert LateInteractionReranker(m3).score(query, candidates).values.tolist() == [1.0, 0.0]
 
     def test_nothing_to_match(self, m3):
-        assert LateInteractionReranker(m3).score("", [Candidate((VIEWS[0],))]).tolist() == [0.0]
+        assert LateInteractionReranker(m3).score("", [Candidate((VIEWS[0],))]).values.tolist() == [0.0]
 
     def test_stored_tokens_score_like_the_text(self, m3, everything):
         reranker = LateInteractionReranker(m3, self.lexical())
         stored = [Candidate((EmbedText("never read"),), pack_tokens(matrix)) for matrix in everything.tokens]
         fresh = [Candidate((view,)) for view in VIEWS]
-        assert reranker.score("red pump", stored) == pytest.approx(
-            reranker.score("red pump", fresh), abs=1e-4
+        assert reranker.score("red pump", stored).values == pytest.approx(
+            reranker.score("red pump", fresh).values, abs=1e-4
         )
 
 

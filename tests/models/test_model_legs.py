@@ -21,7 +21,7 @@ def splade(tmp_path_factory):
 
 def test_a_splade_leg_scores_by_the_inner_product_and_explains_it(milvus_uri, collection, splade):
     leg = SparseLeg(model=splade)
-    with RagIndex.open(milvus_uri, config=Config(legs=(leg,), reranker=None), collection=collection) as index:
+    with RagIndex.open(milvus_uri, config=Config(legs=(leg,), rerank=()), collection=collection) as index:
         index.add(index.passage(text) for text in TEXTS)
         hits = index.search("the red valve", explain=True)
     encoder = SparseEncoder(leg)
@@ -65,7 +65,7 @@ def test_legs_of_one_bge_m3_must_agree(tiny_m3):
 
 
 def test_rules_need_a_bm25_leg(tmp_path, splade):
-    config = Config(legs=(SparseLeg(model=splade),), reranker=None)
+    config = Config(legs=(SparseLeg(model=splade),), rerank=())
     with RagIndex.open(tmp_path / "x.db", config=config) as index:
         index.add([index.passage("the red pump")])
         with pytest.raises(BadInput, match="BM25"):
@@ -76,7 +76,7 @@ def test_rules_need_a_bm25_leg(tmp_path, splade):
 def test_late_interaction_alone_needs_no_bm25(tmp_path, tiny_m3):
     legs = (DenseLeg(model=str(tiny_m3)),)
     with RagIndex.open(
-        tmp_path / "x.db", config=Config(legs=legs, reranker=LateInteractionConfig())
+        tmp_path / "x.db", config=Config(legs=legs, rerank=(LateInteractionConfig(),))
     ) as index:
         index.add(index.passage(text) for text in TEXTS)
         assert index.search("the blue valve")[0].passage.llm_text == "the blue valve"

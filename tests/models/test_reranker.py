@@ -9,7 +9,8 @@ from rag_plugins.errors import ConfigError, ModelNotFound, SideError, StoreError
 from rag_plugins.models.bm25 import Bm25Encoder
 from rag_plugins.models.dense import DenseEncoder
 from rag_plugins.models.protocols import Candidate, Representation
-from rag_plugins.models.reranker import CrossEncoderReranker, LateInteractionReranker
+from rag_plugins.models.rerank.cross_encoder import CrossEncoderReranker
+from rag_plugins.models.rerank.late_interaction import LateInteractionReranker
 from rag_plugins.models.tokens import pack_tokens, unpack_tokens
 from rag_plugins.types import EmbedImage, EmbedText
 
@@ -51,7 +52,7 @@ class TestLateInteraction:
     def test_scores_are_the_formula(self, tiny):
         lexical = lexical_of(*PASSAGES)
         query = "red pumps?"
-        scores = LateInteractionReranker(tiny, lexical).score(query, candidates(*PASSAGES))
+        scores = LateInteractionReranker(tiny, lexical).score(query, candidates(*PASSAGES)).values
         rows = tiny.encode_queries([query], TOKENS).tokens[0]
         weights = np.array([lexical.idf("red"), lexical.idf("pumps"), lexical.idf("pumps"), 0.0])
         for score, passage in zip(scores, PASSAGES, strict=True):
@@ -62,14 +63,16 @@ class TestLateInteraction:
         reranker = LateInteractionReranker(tiny, lexical_of(*PASSAGES))
         stored = [Candidate((EmbedText("never read"),), packed(tiny, passage)) for passage in PASSAGES]
         mixed = [stored[0], *candidates(*PASSAGES[1:])]
-        fresh = reranker.score("red pump", candidates(*PASSAGES))
-        assert reranker.score("red pump", stored) == pytest.approx(fresh, abs=1e-4)
-        assert reranker.score("red pump", mixed) == pytest.approx(fresh, abs=1e-4)
+        fresh = reranker.score("red pump", candidates(*PASSAGES)).values
+        assert reranker.score("red pump", stored).values == pytest.approx(fresh, abs=1e-4)
+        assert reranker.score("red pump", mixed).values == pytest.approx(fresh, abs=1e-4)
 
     def test_packing_hardly_changes_real_scores(self, minilm):
         query = "how often is the filter of the pump changed?"
         passages = ["Change the filter of the pump every month.", "Birds sing at dawn in spring."]
-        scores = LateInteractionReranker(minilm, lexical_of(*passages)).score(query, candidates(*passages))
+        scores = (
+            LateInteractionReranker(minilm, lexical_of(*passages)).score(query, candidates(*passages)).values
+        )
         lexical = lexical_of(*passages)
         rows = minilm.encode_queries([query], TOKENS).tokens[0]
         words = [query[start:end] for start, end in minilm.query_spans(query)[0]]
@@ -81,15 +84,19 @@ class TestLateInteraction:
 
     def test_without_a_collection_the_candidates_give_the_idf(self, tiny):
         passages = candidates(*PASSAGES)
-        expected = LateInteractionReranker(tiny, lexical_of(*PASSAGES)).score("red pump", passages)
-        assert np.array_equal(LateInteractionReranker(tiny).score("red pump", passages), expected)
+        expected = LateInteractionReranker(tiny, lexical_of(*PASSAGES)).score("red pump", passages).values
+        assert np.array_equal(LateInteractionReranker(tiny).score("red pump", passages).values, expected)
         empty = Bm25Encoder(Bm25Leg())
-        assert np.array_equal(LateInteractionReranker(tiny, empty).score("red pump", passages), expected)
+        assert np.array_equal(
+            LateInteractionReranker(tiny, empty).score("red pump", passages).values, expected
+        )
 
     def test_a_rare_word_decides(self, minilm):
         passages = ["The filter is red.", "The gasket is red."]
         collection = lexical_of(*["the filter is there"] * 20, *passages)
-        scores = LateInteractionReranker(minilm, collection).score("gasket filter", candidates(*passages))
+        scores = (
+            LateInteractionReranker(minilm, collection).score("gasket filter", candidates(*passages)).values
+        )
         assert scores[1] > scores[0]
 
     @pytest.mark.parametrize("cjk", ["bigrams", "jieba"])
@@ -97,15 +104,15 @@ class TestLateInteraction:
         common, rare = "中国", "大学"  # Of the few that MiniLM has tokens for.
         lexical = lexical_of(*[common] * 20, rare, cjk=cjk)
         passages = candidates(common, rare)
-        scores = LateInteractionReranker(minilm, lexical).score(common + rare, passages)
+        scores = LateInteractionReranker(minilm, lexical).score(common + rare, passages).values
         assert scores[1] > scores[0]
 
     def test_words_that_the_model_cannot_read_are_matched_literally(self, tiny):
         passages = ["阀门 red", "red", "水泵", "門"]
         lexical = lexical_of(*passages)
-        scores = LateInteractionReranker(tiny, lexical).score("阀门", candidates(*passages))
+        scores = LateInteractionReranker(tiny, lexical).score("阀门", candidates(*passages)).values
         assert scores.tolist() == [1.0, 0.0, 0.0, 0.0]
-        mixed = LateInteractionReranker(tiny, lexical).score("red 阀门", candidates(*passages))
+        mixed = LateInteractionReranker(tiny, lexical).score("red 阀门", candidates(*passages)).values
         rows, stored = tiny.encode_queries(["red 阀门"], TOKENS).tokens[0], packed(tiny, passages[1])
         red, valve = lexical.idf("red"), lexical.idf("阀门")
         cosine = (rows @ unpack_tokens(stored).T).max()
@@ -113,22 +120,24 @@ class TestLateInteraction:
         assert mixed[0] > mixed[1]
 
     def test_a_query_of_punctuation_weighs_all_tokens_alike(self, tiny):
-        scores = LateInteractionReranker(tiny, lexical_of(*PASSAGES)).score("? .", candidates(*PASSAGES))
+        scores = (
+            LateInteractionReranker(tiny, lexical_of(*PASSAGES)).score("? .", candidates(*PASSAGES)).values
+        )
         rows = tiny.encode_queries(["? ."], TOKENS).tokens[0]
         expected = (rows @ unpack_tokens(packed(tiny, PASSAGES[0])).T).max(axis=1).mean()
         assert scores[0] == pytest.approx(expected, abs=1e-4)
 
     def test_nothing_to_compare_scores_zero(self, tiny):
         reranker = LateInteractionReranker(tiny, lexical_of(*PASSAGES))
-        assert reranker.score("", candidates("red")).tolist() == [0.0]
-        assert reranker.score("red", candidates("", "red"))[0] == 0.0
-        assert reranker.score("red", [Candidate((EmbedImage("0" * 64),))]).tolist() == [0.0]
-        assert reranker.score("red", []).shape == (0,)
+        assert reranker.score("", candidates("red")).values.tolist() == [0.0]
+        assert reranker.score("red", candidates("", "red")).values[0] == 0.0
+        assert reranker.score("red", [Candidate((EmbedImage("0" * 64),))]).values.tolist() == [0.0]
+        assert reranker.score("red", []).values.shape == (0,)
 
     def test_odd_queries_have_finite_scores(self, tiny):
         reranker = LateInteractionReranker(tiny, lexical_of(*PASSAGES))
         for query in ("red " * 5000, "\ud800 pump", "pump\x00s", "ﬁlter Ⅷ 水"):
-            assert np.isfinite(reranker.score(query, candidates(*PASSAGES))).all()
+            assert np.isfinite(reranker.score(query, candidates(*PASSAGES)).values).all()
 
     def test_tokens_of_another_model_are_refused(self, tiny, minilm):
         stored = Candidate((EmbedText("red"),), packed(minilm, "red"))
@@ -142,8 +151,10 @@ class TestLateInteraction:
 
 class TestCrossEncoder:
     def test_scores_equal_a_direct_computation(self, tiny_cross_encoder):
-        scores = CrossEncoderReranker(CrossEncoderConfig(model=str(tiny_cross_encoder))).score(
-            "red pump", candidates(*PASSAGES)
+        scores = (
+            CrossEncoderReranker(CrossEncoderConfig(model=str(tiny_cross_encoder)))
+            .score("red pump", candidates(*PASSAGES))
+            .values
         )
         tokenizer = AutoTokenizer.from_pretrained(tiny_cross_encoder)
         model = AutoModelForSequenceClassification.from_pretrained(tiny_cross_encoder).eval()
@@ -157,21 +168,21 @@ class TestCrossEncoder:
         passages = [" ".join(PASSAGES[: n % 5 + 1]) for n in range(40)]
         reranker = CrossEncoderReranker(CrossEncoderConfig(model=str(tiny_cross_encoder)))
         expected = CrossEncoder(str(tiny_cross_encoder)).predict([("red pump", text) for text in passages])
-        assert reranker.score("red pump", candidates(*passages)) == pytest.approx(expected, abs=1e-5)
+        assert reranker.score("red pump", candidates(*passages)).values == pytest.approx(expected, abs=1e-5)
 
     def test_views_are_joined_and_an_image_alone_reads_as_empty(self, tiny_cross_encoder):
         reranker = CrossEncoderReranker(CrossEncoderConfig(model=str(tiny_cross_encoder)))
         image = EmbedImage("0" * 64)
         scores = reranker.score(
             "red", [Candidate((EmbedText("the"), image, EmbedText("pump"))), Candidate((image,))]
-        )
-        assert scores == pytest.approx(reranker.score("red", candidates("the\npump", "")), abs=1e-6)
+        ).values
+        assert scores == pytest.approx(reranker.score("red", candidates("the\npump", "")).values, abs=1e-6)
 
     def test_odd_input_has_finite_scores(self, tiny_cross_encoder):
         reranker = CrossEncoderReranker(CrossEncoderConfig(model=str(tiny_cross_encoder)))
-        scores = reranker.score("red " * 2500, candidates("", "pump " * 2000, "\ud800", "水"))
+        scores = reranker.score("red " * 2500, candidates("", "pump " * 2000, "\ud800", "水")).values
         assert np.isfinite(scores).all()
-        assert reranker.score("red", []).shape == (0,)
+        assert reranker.score("red", []).values.shape == (0,)
 
     def test_scores_that_are_not_finite_become_the_lowest(self, tiny_cross_encoder, tmp_path):
         model = AutoModelForSequenceClassification.from_pretrained(tiny_cross_encoder)
@@ -181,16 +192,16 @@ class TestCrossEncoder:
         model.save_pretrained(tmp_path)
         tokenizer.save_pretrained(tmp_path)
         reranker = CrossEncoderReranker(CrossEncoderConfig(model=str(tmp_path)))
-        scores = reranker.score("red", candidates("pump", "blue", "valve"))
+        scores = reranker.score("red", candidates("pump", "blue", "valve")).values
         assert np.isfinite(scores).all()
         assert scores[1] == min(scores)
-        assert reranker.score("red", candidates("blue")).tolist() == [0.0]
+        assert reranker.score("red", candidates("blue")).values.tolist() == [0.0]
 
     def test_max_length_cuts_the_passage(self, tiny_cross_encoder):
         short = CrossEncoderReranker(CrossEncoderConfig(model=str(tiny_cross_encoder), max_length=8))
         scores = short.score(
             "red", candidates("pump valve filter red blue green", "pump valve filter red month")
-        )
+        ).values
         assert scores[0] == pytest.approx(scores[1], abs=1e-6)
         with pytest.raises(ConfigError, match="at most 64"):
             too_long = CrossEncoderConfig(model=str(tiny_cross_encoder), max_length=65)
