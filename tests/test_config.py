@@ -2,7 +2,15 @@ from pathlib import Path
 
 import pytest
 
-from rag_plugins.config import PIPELINES, Bm25Leg, Config, CrossEncoderConfig, DenseLeg
+from rag_plugins.config import (
+    PIPELINES,
+    Bm25Leg,
+    ComputeConfig,
+    Config,
+    CrossEncoderConfig,
+    DenseLeg,
+    LateInteractionConfig,
+)
 from rag_plugins.errors import ConfigError, RagPluginsError, UnknownPreset
 
 
@@ -97,3 +105,41 @@ def test_a_dictionary_counts_from_the_file_that_names_it(tmp_path):
     assert config.legs[0].dictionary == tmp_path / "terms.toml" and config.rerank == ()
     path.write_text('rerank = []\n[[legs]]\nkind = "bm25"\ndictionary = "/elsewhere/terms.toml"\n')
     assert Config.from_toml(path).legs[0].dictionary == Path("/elsewhere/terms.toml")
+
+
+def test_rerank_stages_are_a_list_each_reading_the_best_of_the_one_before(tmp_path):
+    path = tmp_path / "rag.toml"
+    path.write_text(
+        "[[rerank]]\nkind = 'late-interaction'\ndepth = 100\n"
+        "[[rerank]]\nkind = 'cross-encoder'\ndepth = 30\ncalibration = 'sigmoid'\nmin_score = 0.2\n"
+    )
+    assert Config.from_toml(path).rerank == (
+        LateInteractionConfig(depth=100),
+        CrossEncoderConfig(depth=30, calibration="sigmoid", min_score=0.2),
+    )
+    path.write_text("rerank = []\n")
+    assert Config.from_toml(path).rerank == ()
+
+
+@pytest.mark.parametrize(
+    ("stages", "named"),
+    [
+        ([{"kind": "late-interaction", "depth": 10}, {"kind": "cross-encoder", "depth": 20}], "depths"),
+        ([{"kind": "cross-encoder", "calibration": "isotonic"}], "points"),
+        ([{"kind": "cross-encoder", "isotonic": [[0.0, 0.1]]}], "belong together"),
+        ([{"kind": "cross-encoder", "calibration": "isotonic", "isotonic": [[0, 0.5], [1, 0.2]]}], "rise"),
+        ([{"kind": "cross-encoder", "calibration": "isotonic", "isotonic": [[0, 1.5]]}], "isotonic"),
+        ([{"kind": "cross-encoder", "min_score": float("nan")}], "min_score"),
+        ([{"kind": "late-interaction", "calibration": "sigmoid"}], "similarities"),
+        ([{"kind": "cross-encoder", "long": "all"}], "long"),
+    ],
+)
+def test_rerank_stages_that_cannot_be_used_are_named(stages, named):
+    with pytest.raises(ConfigError, match=named):
+        Config.make({"rerank": stages})
+
+
+def test_what_models_run_on_can_be_chosen():
+    assert Config().compute == ComputeConfig(backend="auto", precision="auto")
+    with pytest.raises(ConfigError, match=r"compute\.precision"):
+        Config.make({"compute": {"precision": "fp64"}})
