@@ -1,0 +1,54 @@
+"""What was found, for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from rag_plugins.demo.view import origin, where
+from rag_plugins.show.tables import listing
+from rag_plugins.types import Hit, Hits, JsonValue, StageScore, TermMatch
+
+__all__ = ["hit_json", "show_hits"]
+
+
+def show_hits(hits: Hits) -> None:
+    """Passages as the LLM would read them, where they are from, and what each stage made of them."""
+    console = Console()
+    for number, hit in enumerate(hits, 1):
+        title = Text(f"{number}. {where(hit.passage)} · {origin(hit.passage)} · {hit.score:.3f}")
+        console.print(title, style="bold", soft_wrap=True)
+        console.print(Panel(Text(hit.passage.llm_text)))
+        console.print(Text(" · ".join(_stage(score) for score in hit.trace), style="dim"))
+        for leg, matches in hit.terms.items():
+            console.print(_matches(leg, matches))
+    for notice in hits.notices:
+        console.print(Text(notice, style="yellow"), soft_wrap=True)
+    if not hits:
+        console.print("Nothing was found.")
+
+
+def _stage(score: StageScore) -> str:
+    part = "" if score.part is None else f" (+{score.part:.3f})"
+    return f"{score.stage} #{score.rank} {score.score:.3f}{part}"
+
+
+def _matches(leg: str, matches: Sequence[TermMatch]) -> Table:
+    """The terms of one leg: what the query gave each, what the passage, and what came of it."""
+    table = listing(f"{leg}: {len(matches)} terms", "term", "query", "passage", "score", "by")
+    for match in matches:
+        numbers = (match.query_weight, match.document_weight, match.score)
+        origin = match.rule or ("expansion" if match.expanded else "")
+        table.add_row(Text(match.term), *(f"{number:.3f}" for number in numbers), Text(origin))
+    return table
+
+
+def hit_json(hit: Hit) -> JsonValue:
+    """A hit as plain values."""
+    from rag_plugins.faces import details, public_metadata
+
+    return {"text": hit.passage.llm_text, "metadata": public_metadata(hit.passage), **details(hit)}

@@ -1,0 +1,61 @@
+"""What a configuration can name."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from rag_plugins.config import PIPELINES, Config, CrossEncoderConfig
+from rag_plugins.models.presets import DENSE_PRESETS, RERANKER_PRESETS, SPARSE_PRESETS
+from rag_plugins.show.tables import listing
+
+__all__ = ["show_presets"]
+
+
+def show_presets() -> None:
+    """Pipelines, models and rerankers that a configuration can name."""
+    console = Console()
+    for table in (_pipelines(), _dense_models(), _sparse_models(), _rerankers()):
+        console.print(table)
+
+
+def _pipelines() -> Table:
+    table = listing("Pipelines: --preset NAME", "name", "legs", "fusion", "reranker")
+    for name, config in PIPELINES.items():
+        table.add_row(name, _legs(config), config.fusion.method, _rerank(config))
+    return table
+
+
+def _legs(config: Config) -> str:
+    return ", ".join(leg.kind if leg.kind == "bm25" else leg.model for leg in config.legs)
+
+
+def _rerank(config: Config) -> str:
+    names = (stage.model if isinstance(stage, CrossEncoderConfig) else stage.kind for stage in config.rerank)
+    return ", then ".join(names) or "none"
+
+
+def _dense_models() -> Table:
+    table = listing(
+        "Dense models: [[legs]] model = NAME", "name", "licence", "dims", "trained prefixes", "tokens"
+    )
+    for name, model in DENSE_PRESETS.items():
+        prefixes = ", ".join(map(str, model.matryoshka)) or "–"
+        table.add_row(name, model.licence, str(model.dim), prefixes, str(model.max_length))
+    return table
+
+
+def _sparse_models() -> Table:
+    table = listing("Sparse models: [[legs]] model = NAME", "name", "licence", "kind", "terms", "tokens")
+    for name, model in SPARSE_PRESETS.items():
+        licence = f"{model.licence} (gated)" if model.gated else model.licence
+        kind = model.kind.replace("-", " ")  # Breaks where there is no room.
+        table.add_row(name, licence, kind, str(model.dim), str(model.max_length))
+    return table
+
+
+def _rerankers() -> Table:
+    table = listing("Rerankers: [[rerank]] model = NAME", "name", "licence", "tokens", "scores")
+    for name, model in RERANKER_PRESETS.items():
+        table.add_row(name, model.licence, str(model.max_length), model.scale)
+    return table
