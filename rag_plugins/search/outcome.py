@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from rag_plugins.search.fusion import Fused, Ranking
-from rag_plugins.search.reranking import Reranking
+from rag_plugins.search.reranking import Judged, Reranking
 from rag_plugins.types import StageScore
 
 __all__ = ["Outcome"]
@@ -29,9 +29,13 @@ class Outcome:
     @property
     def final(self) -> list[tuple[str, float]]:
         """(passage id, score) after the last stage."""
-        if self.rerankings:
-            return [(item.id, item.score) for item in self.rerankings[-1].items]
-        return [(item.id, item.score) for item in self.fused]
+        items = self.rerankings[-1].items if self.rerankings else self.fused
+        return [(item.id, item.score) for item in items]
+
+    def reranked(self, stage: str) -> list[tuple[str, float]]:
+        """(passage id, score) after this rerank stage, nothing where there was nothing to rerank."""
+        found = (reranking.items for reranking in self.rerankings if reranking.stage == stage)
+        return [(item.id, item.score) for item in next(found, ())]
 
     @contextmanager
     def timed(self, stage: str) -> Generator[None]:
@@ -54,6 +58,22 @@ class Outcome:
             traces[id].append(StageScore(self.fusion, "fusion", rank, item.score))
         for reranking in self.rerankings:
             for rank, item in enumerate(reranking.items, 1):
-                if item.id in wanted and item.raw is not None:
-                    traces[item.id].append(StageScore(reranking.reranker, "rerank", rank, item.raw))
+                if item.id in wanted and item.judged is not None:
+                    traces[item.id].append(_stage_score(reranking, rank, item.judged))
         return {id: tuple(trace) for id, trace in traces.items()}
+
+
+def _stage_score(reranking: Reranking, rank: int, judged: Judged) -> StageScore:
+    read = judged.read
+    return StageScore(
+        reranking.stage,
+        "rerank",
+        rank,
+        judged.raw,
+        weight=reranking.share,
+        part=judged.part,
+        probability=judged.probability,
+        read=read and read.tokens,
+        tokens=read and read.total,
+        windows=read and read.windows,
+    )

@@ -1,15 +1,18 @@
-"""What a rerank stage makes of the ranking before it."""
+"""What a rerank stage makes of the ranking before it: pure functions over (passage id, score) lists."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rag_plugins.config import RerankerConfig
-from rag_plugins.models.protocols import Reranker, Scores
-from rag_plugins.search.fusion import minmax
+import numpy as np
 
-__all__ = ["RerankStage", "Reranked", "Reranking", "below", "reranked"]
+from rag_plugins.config import RerankerConfig
+from rag_plugins.models.protocols import Read, Reranker, Scale, Scores
+from rag_plugins.models.rerank.calibration import calibrate
+from rag_plugins.search.fusion import Ranking, minmax
+
+__all__ = ["Judged", "Reranked", "Reranking", "RerankStage", "below", "pruned", "reranked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,38 +24,100 @@ class RerankStage:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """What a reranker made of a passage: its own score, what that added to the blended one.
+
+    `probability` is the score calibrated; `read` is given where it was not read as a whole at once.
+    """
+
+    raw: float
+    part: float
+    probability: float | None = None
+    read: Read | None = None
+
+    @property
+    def value(self) -> float:
+        """What `min_score` is compared with."""
+        return self.raw if self.probability is None else self.probability
+
+
+@dataclass(frozen=True, slots=True)
 class Reranked:
-    """A passage after a stage: its score, and the reranker's own (None below the depth)."""
+    """A passage after a stage: its score, and what the reranker made of it (None: it did not read it)."""
 
     id: str
     score: float
-    raw: float | None
+    judged: Judged | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Reranking:
-    """The ranking that a stage made, best first."""
+    """The ranking after a stage, best first; `share` is how much its own scores count in the blend."""
 
-    reranker: str
+    stage: str
+    share: float
     items: Sequence[Reranked]
 
 
-def reranked(head: Sequence[tuple[str, float]], scores: Scores, settings: RerankerConfig) -> list[Reranked]:
+def reranked(head: Ranking, scores: Scores, settings: RerankerConfig, scale: Scale) -> list[Reranked]:
     """Scores before and rerank scores, each min-max scaled over the head, summed with `blend` for the latter.
 
-    The id breaks ties. `scores` run beside `head`.
+    The id breaks ties. `scores`, of this `scale`, run beside `head`. Raises `ConfigError` for a calibration
+    that the scale cannot have.
     """
+    ids, share = [id for id, _ in head], settings.blend
     raw: list[float] = scores.values.tolist()
-    before = minmax(head)
-    reread = minmax([(id, score) for (id, _), score in zip(head, raw, strict=True)])
-    share = settings.blend
+    before, reread = minmax(head), minmax(list(zip(ids, raw, strict=True)))
+    sure = _probabilities(scores, settings, scale)
     items = [
-        Reranked(id, (1.0 - share) * before[id] + share * reread[id], score)
-        for (id, _), score in zip(head, raw, strict=True)
+        Reranked(
+            id,
+            (1.0 - share) * before[id] + share * reread[id],
+            Judged(raw[n], share * reread[id], sure[n], scores.read.get(n)),
+        )
+        for n, id in enumerate(ids)
     ]
     return sorted(items, key=lambda item: (-item.score, item.id))
 
 
-def below(rest: Sequence[tuple[str, float]]) -> list[Reranked]:
+def _probabilities(scores: Scores, settings: RerankerConfig, scale: Scale) -> Sequence[float | None]:
+    if settings.calibration is None:
+        return [None] * len(scores.values)
+    return calibrate(scores.values, scale, settings.calibration, settings.isotonic).tolist()
+
+
+def below(rest: Ranking) -> list[Reranked]:
     """What was not read, in the order it had, below every blended score, which is at least 0."""
-    return [Reranked(id, score - 1.0, None) for id, score in rest]
+    return [Reranked(id, score - 1.0) for id, score in rest]
+
+
+def pruned(
+    items: Sequence[Reranked], min_score: float, stage: str, wanted: int
+) -> tuple[list[Reranked], list[str]]:
+    """Those that `stage` read and found good enough; what to say where that leaves fewer than `wanted`."""
+    values = [item.judged.value for item in items if item.judged]
+    enough = _single(min_score)
+    kept = [item for item in items if item.judged and item.judged.value >= enough]
+    unread = len(items) - len(values)
+    notices: list[str] = []
+    if values and not kept:
+        notices.append(
+            f"nothing relevant here: the best of {_passages(len(values))} scores {max(values):.3g}, "
+            f"min_score is {min_score:g}"
+        )
+    if unread and len(kept) < wanted:
+        notices.append(
+            f"{_passages(unread)} that {stage} did not read cannot pass its min_score: it reads the best "
+            f"{len(values)}, raise its depth for more"
+        )
+    return kept, notices
+
+
+def _single(value: float) -> float:
+    """As close as scores can come to it: a score of 0.9 is no less than a `min_score` of 0.9."""
+    limit = float(np.finfo(np.float32).max)
+    return float(np.float32(min(max(value, -limit), limit)))
+
+
+def _passages(count: int) -> str:
+    return "1 passage" if count == 1 else f"{count} passages"

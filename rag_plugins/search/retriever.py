@@ -11,12 +11,13 @@ from rag_plugins.filters import Filter
 from rag_plugins.lexical.rules import Plain, Query
 from rag_plugins.lexical.search import LexicalSearch
 from rag_plugins.models.m3 import M3Encoder
-from rag_plugins.models.protocols import Candidate, Encoder, Encoding, Leg, Representation
+from rag_plugins.models.protocols import Encoder, Encoding, Leg, Representation
 from rag_plugins.models.sparse import SparseEncoder
+from rag_plugins.search.cascade import Cascade
 from rag_plugins.search.explain import shared_terms
 from rag_plugins.search.fusion import fuse, shares
 from rag_plugins.search.outcome import Outcome
-from rag_plugins.search.reranking import Reranking, RerankStage, below, reranked
+from rag_plugins.search.reranking import RerankStage
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.store.schema import MAX_HITS
 from rag_plugins.text import clean
@@ -44,7 +45,7 @@ class HybridRetriever:
         self._lexical = lexical
         self._legs = {leg.name: leg for leg in legs}
         self._fusion = fusion
-        self._rerank_stages = rerank
+        self._cascade = Cascade(store, rerank)
 
     def search(
         self,
@@ -88,7 +89,7 @@ class HybridRetriever:
         if query:
             self._search_legs(query, chosen, depth, filter, outcome, exact)
             self._fuse(chosen, outcome)
-            self._rerank(_words(query), outcome)
+            self._cascade.run(_words(query), k, outcome)
         return outcome
 
     def _explained(self, query: str | Query, hits: Sequence[Hit]) -> list[Hit]:
@@ -154,20 +155,6 @@ class HybridRetriever:
         with outcome.timed("fusion"):
             outcome.shares = shares({leg.name: leg.weight for leg in legs})
             outcome.fused = fuse(outcome.rankings, outcome.shares, self._fusion.method, self._fusion.rrf_k)
-
-    def _rerank(self, query: str, outcome: Outcome) -> None:
-        for stage in self._rerank_stages:
-            head, rest = outcome.final[: stage.settings.depth], outcome.final[stage.settings.depth :]
-            ids = [id for id, _ in head]
-            with outcome.timed("fetch"):
-                views = self._store.views(ids)
-                tokens = self._store.fetch_tokens(ids) if stage.reranker.reads_tokens else {}
-            with outcome.timed("rerank"):
-                head = [(id, score) for id, score in head if id in views]
-                candidates = [Candidate(views[id], tokens.get(id)) for id, _ in head]
-                scores = stage.reranker.score(query, candidates)
-                items = reranked(head, scores, stage.settings) + below(rest)
-                outcome.rerankings.append(Reranking(stage.reranker.name, items))
 
 
 def _has_rules(query: str | Query) -> bool:

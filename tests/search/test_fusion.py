@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag_plugins.search.fusion import fuse, minmax, reciprocal_rank, shares
-from rag_plugins.search.retriever import blend
 
 BM25 = [("a", 12.0), ("b", 8.0), ("c", 4.0)]
 DENSE = [("b", 0.9), ("d", 0.8), ("a", 0.7)]
@@ -91,19 +90,3 @@ def test_minmax_ignores_scale_and_offset_of_a_leg(ranking, scale, offset):
     span = max((s for _, s in ranking), default=0.0) - min((s for _, s in ranking), default=0.0)
     if span > 1e-3:  # Below, adding an offset rounds the differences away.
         assert all(math.isclose(moved[id], value, abs_tol=1e-6) for id, value in minmax(ranking).items())
-
-
-def test_blend_mixes_retrieval_and_rerank_scores_over_the_head():
-    head = fuse({"bm25": BM25}, {"bm25": 1.0})
-    blended = blend(head, [-5.0, 1.0, 5.0], 0.5)
-    assert [(item.id, pytest.approx(item.score), item.raw) for item in blended] == [
-        ("b", 0.5 * 0.5 + 0.5 * 0.6, 1.0),
-        ("a", 0.5 * 1.0 + 0.5 * 0.0, -5.0),
-        ("c", 0.5 * 0.0 + 0.5 * 1.0, 5.0),
-    ]
-
-
-def test_a_blend_of_one_is_the_rerankers_order_and_of_zero_the_retrievals():
-    head = fuse({"bm25": BM25}, {"bm25": 1.0})
-    assert [item.id for item in blend(head, [1.0, 2.0, 3.0], 1.0)] == ["c", "b", "a"]
-    assert [item.id for item in blend(head, [1.0, 2.0, 3.0], 0.0)] == ["a", "b", "c"]
