@@ -36,11 +36,16 @@ Run: TypeAlias = dict[str, dict[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """Measures of each leg alone, of all of them fused, and after reranking."""
+    """Measures of each leg alone, of all of them fused, and after each rerank stage in turn."""
 
     legs: dict[str, dict[str, float]]
     fused: dict[str, float]
-    reranked: dict[str, float] | None
+    reranks: dict[str, dict[str, float]]
+
+    @property
+    def reranked(self) -> dict[str, float] | None:
+        """Measures after the last rerank stage, None where there is none."""
+        return next(reversed(self.reranks.values()), None)
 
     def to_json(self) -> dict[str, JsonValue]:
         """Plain values, rounded to four digits."""
@@ -48,6 +53,7 @@ class Stages:
             "legs": {name: _rounded(values, 4) for name, values in self.legs.items()},
             "fused": _rounded(self.fused, 4),
             "reranked": None if self.reranked is None else _rounded(self.reranked, 4),
+            "rerank_stages": {name: _rounded(values, 4) for name, values in self.reranks.items()},
         }
 
 
@@ -159,11 +165,11 @@ def _stages(
         run = {query: _by_document(ranking, document) for query, ranking in rankings.items()}
         return measure(run, tests.qrels)
 
-    reranked = any(outcome.rerankings for outcome in outcomes.values())
+    stages = dict.fromkeys(reranking.stage for o in outcomes.values() for reranking in o.rerankings)
     return Stages(
         legs={name: scores({q: o.rankings.get(name, ()) for q, o in outcomes.items()}) for name in names},
         fused=scores({q: [(item.id, item.score) for item in o.fused] for q, o in outcomes.items()}),
-        reranked=scores({q: o.final for q, o in outcomes.items()}) if reranked else None,
+        reranks={name: scores({q: o.reranked(name) for q, o in outcomes.items()}) for name in stages},
     )
 
 

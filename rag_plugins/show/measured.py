@@ -24,7 +24,7 @@ def show_evaluation(result: Evaluation) -> None:
     console = Console()
     table = Table("stage", title=f"{result.queries} queries, {result.passages} passages")
     for measure in result.stages.fused:
-        table.add_column(measure, justify="right")
+        table.add_column(measure, justify="right", no_wrap=True)  # A long stage's name is wrapped instead.
     for name, values in _stage_rows(result):
         table.add_row(name, *(f"{value:.3f}" for value in values.values()))
     console.print(table)
@@ -40,11 +40,10 @@ def _stage_rows(result: Evaluation) -> Iterator[tuple[str, Mapping[str, float]]]
     stages = [
         *((name, values, off and off.legs.get(name)) for name, values in on.legs.items()),
         ("fused", on.fused, off and off.fused),
-        ("reranked", on.reranked, off and off.reranked),
+        *((f"reranked by {name}", values, off and off.reranks[name]) for name, values in on.reranks.items()),
     ]
     for name, values, without in stages:
-        if values is not None:
-            yield name, values
+        yield name, values
         if without is not None:
             yield f"{name}, funnel off", without
 

@@ -262,7 +262,7 @@ class TestEvaluate:
         assert code == 0
         assert "nDCG@10" in out.splitlines()[2]
         result = json.loads(out.splitlines()[-1])
-        assert set(result) == {"legs", "fused", "reranked", "funnels", "funnel_off"} | {
+        assert set(result) == {"legs", "fused", "reranked", "rerank_stages", "funnels", "funnel_off"} | {
             "queries",
             "passages",
             "ms_per_query",
