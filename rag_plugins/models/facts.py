@@ -64,10 +64,28 @@ class SparsePreset:
 
 @dataclass(frozen=True, slots=True)
 class RerankerPreset:
-    """A cross-encoder. `scale` says what its scores are: any number, or a probability from 0 to 1."""
+    """A cross-encoder. `scale` says what its scores are made: any number, or a probability from 0 to 1.
+
+    `max_length` counts template and query too.
+    """
 
     name: str
     hub_id: str
     licence: str
     max_length: int
     scale: Literal["logit", "probability"]
+    template: tuple[str, ...] = ()
+    """Of a causal language model: each segment is tokenised on its own, and one has {document}. A line with
+    {instruction} is left out where there is none."""
+    answers: tuple[str, str | None] = ("yes", "no")
+    """Tokens that a causal language model says of what is relevant and what is not: the score is the logit
+    of the one, less that of the other where there is one."""
+    instruction: str | None = None
+    """What a model that is told its task is told where the user says nothing."""
+    images: bool = False
+    """It reads the images of pages."""
+
+    @property
+    def kind(self) -> Literal["causal", "classifier", "multimodal"]:
+        """How it is read, for people."""
+        return "multimodal" if self.images else "causal" if self.template else "classifier"

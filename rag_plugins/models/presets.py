@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from rag_plugins.errors import UnknownPreset
-from rag_plugins.models.facts import Code, DensePreset, RerankerPreset, SparsePreset
+from rag_plugins.models.facts import Code, DensePreset, SparsePreset
+from rag_plugins.models.rerank.presets import RERANKER_PRESETS
 
 __all__ = [
     "DENSE_PRESETS",
@@ -192,25 +193,8 @@ _SPARSE = (
     SparsePreset("bge-m3", "BAAI/bge-m3", "MIT", 250002, 8192, "m3", pickles=_M3_PICKLES),
 )
 
-_RERANKERS = (
-    RerankerPreset(
-        "ms-marco-MiniLM-L-6-v2", "cross-encoder/ms-marco-MiniLM-L-6-v2", "Apache-2.0", 512, "logit"
-    ),
-    RerankerPreset(
-        "ms-marco-MiniLM-L-12-v2", "cross-encoder/ms-marco-MiniLM-L-12-v2", "Apache-2.0", 512, "logit"
-    ),
-    RerankerPreset("bge-reranker-base", "BAAI/bge-reranker-base", "MIT", 512, "probability"),
-    RerankerPreset("bge-reranker-large", "BAAI/bge-reranker-large", "MIT", 512, "probability"),
-    # Takes 8192 tokens, but was fine-tuned with 1024, which its authors recommend.
-    RerankerPreset("bge-reranker-v2-m3", "BAAI/bge-reranker-v2-m3", "Apache-2.0", 1024, "probability"),
-    RerankerPreset(
-        "mxbai-rerank-base-v1", "mixedbread-ai/mxbai-rerank-base-v1", "Apache-2.0", 512, "probability"
-    ),
-)
-
 DENSE_PRESETS: Mapping[str, DensePreset] = {preset.name: preset for preset in _DENSE}
 SPARSE_PRESETS: Mapping[str, SparsePreset] = {preset.name: preset for preset in _SPARSE}
-RERANKER_PRESETS: Mapping[str, RerankerPreset] = {preset.name: preset for preset in _RERANKERS}
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
