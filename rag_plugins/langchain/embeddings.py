@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from langchain_core.embeddings import Embeddings
 
-from rag_plugins.faces import Matryoshka
+from rag_plugins.faces.embedding import Matryoshka
 
 __all__ = ["MatryoshkaEmbeddings"]
 

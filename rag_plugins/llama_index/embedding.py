@@ -8,7 +8,7 @@ from typing import Any
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from pydantic import PrivateAttr
 
-from rag_plugins.faces import Matryoshka
+from rag_plugins.faces.embedding import Matryoshka
 
 __all__ = ["MatryoshkaEmbedding"]
 

@@ -2,7 +2,9 @@ from copy import deepcopy
 
 import pytest
 from faces_support import WordOverlap, tiny_cross_encoder, watched
+from langchain_classic.retrievers import ContextualCompressionRetriever
 from langchain_core.documents import Document
+from langchain_core.prompts import PromptTemplate, format_document
 
 from rag_plugins.config import DenseLeg
 from rag_plugins.langchain import CrossEncoderCompressor, HybridRetriever
@@ -31,6 +33,12 @@ def test_the_best_come_first_with_their_scores():
     assert before == FOREIGN
 
 
+def test_what_a_prompt_reads_is_the_same_after_reranking():
+    [best] = CrossEncoderCompressor(WordOverlap(), top_n=1).compress_documents(FOREIGN, "red lamp tank")
+
+    assert format_document(best, PromptTemplate.from_template("{page_content}")) == "unrelated"
+
+
 def test_equal_scores_keep_their_order_and_none_is_no_error():
     compressor = CrossEncoderCompressor(WordOverlap(), top_n=9)
 
@@ -38,19 +46,45 @@ def test_equal_scores_keep_their_order_and_none_is_no_error():
     assert compressor.compress_documents([], "zeppelin") == []
 
 
-def test_top_n_below_one_is_refused():
-    with pytest.raises(ValueError, match="top_n"):
-        CrossEncoderCompressor(WordOverlap(), top_n=0)
-
-
-def test_found_documents_are_read_by_their_view(index):
+def test_found_documents_are_read_by_their_view_and_keep_their_trace(index):
     found = HybridRetriever(index).invoke("lamp interval")
-    best = CrossEncoderCompressor(WordOverlap(), top_n=1).compress_documents(found, "maintenance interval")
+    before = deepcopy(found)
+    [best] = CrossEncoderCompressor(WordOverlap(), top_n=1).compress_documents(found, "maintenance interval")
+    [hit] = [document for document in found if document.id == "filter"]
+    was, now = hit.metadata["rag_plugins"], best.metadata["rag_plugins"]
 
-    assert [document.id for document in best] == ["filter"]
-    assert (
-        best[0].metadata["rag_plugins"] == next(f for f in found if f.id == "filter").metadata["rag_plugins"]
+    assert best.id == "filter"
+    assert best.metadata["retrieval_score"] == was["score"]
+    assert best.metadata["relevance_score"] == now["score"] == 2.0
+    assert now["trace"] == [
+        *was["trace"],
+        {"stage": "word-overlap", "kind": "rerank", "rank": 1, "score": 2.0},
+    ]
+    assert now["passage_id"] == was["passage_id"]
+    assert found == before
+
+
+def test_behind_any_retriever_of_a_compression_retriever(index):
+    """LangChain's own way to rerank."""
+    retriever = ContextualCompressionRetriever(
+        base_compressor=CrossEncoderCompressor(WordOverlap(), top_n=1, min_score=2),
+        base_retriever=HybridRetriever(index),
     )
+
+    assert [document.id for document in retriever.invoke("maintenance interval")] == ["filter"]
+    assert retriever.invoke("lamp") == []
+    assert retriever.invoke("zeppelin") == []
+
+
+async def test_behind_any_retriever_asynchronously(index):
+    retriever = ContextualCompressionRetriever(
+        base_compressor=CrossEncoderCompressor(WordOverlap(seconds=0.4), top_n=1),
+        base_retriever=HybridRetriever(index),
+    )
+    [best], stood_still = await watched(retriever.ainvoke("maintenance interval"))
+
+    assert best.id == "filter"
+    assert stood_still < 0.2
 
 
 async def test_the_event_loop_runs_on_during_reranking():
@@ -64,7 +98,6 @@ async def test_the_event_loop_runs_on_during_reranking():
 
 
 def test_late_interaction_reranks_foreign_documents():
-
     documents = [
         Document(page_content="Income must be declared by the end of May."),
         Document(page_content="A kitten sleeps on the sofa."),

@@ -1,4 +1,4 @@
-"""What the framework faces have in common: foreign metadata, citations, reading files, cutting, reranking."""
+"""What the framework faces have in common: foreign metadata, citations, reading files."""
 
 from __future__ import annotations
 
@@ -12,35 +12,26 @@ from typing import Any, cast
 import numpy as np
 from pydantic_core import to_jsonable_python
 
-from rag_plugins.config import ChunkingConfig, Config, CrossEncoderConfig, DenseLeg, OcrConfig
+from rag_plugins.config import ChunkingConfig, OcrConfig
 from rag_plugins.errors import BadDocument, BadPassage
 from rag_plugins.index import RagIndex
 from rag_plugins.ingest.chunking import chunk
 from rag_plugins.ingest.documents import find_documents
 from rag_plugins.ingest.pages import read_pages
-from rag_plugins.models.dense import DenseEncoder
-from rag_plugins.models.protocols import Candidate, Encoding, Reranker
-from rag_plugins.models.rerank.cross_encoder import CrossEncoderReranker
-from rag_plugins.types import EmbedText, Hit, JsonValue, Passage, StageScore, TermMatch, embed_text
-from rag_plugins.vectors import Matrix
+from rag_plugins.types import Hit, JsonValue, Passage, StageScore, TermMatch, embed_text
 
 __all__ = [
-    "DEFAULT_RERANKER",
     "DETAILS",
     "NODE",
     "RETRIEVAL_TEXT",
-    "Matryoshka",
     "PassageReader",
     "adopt",
     "details",
-    "as_reranker",
     "other_view",
     "plain_metadata",
     "public_metadata",
-    "rank",
+    "stage_json",
 ]
-
-DEFAULT_RERANKER = CrossEncoderConfig().model
 
 RETRIEVAL_TEXT = "retrieval_text"
 """Metadata key of the retrieval view, where it is not the text itself."""
@@ -134,7 +125,7 @@ def details(hit: Hit) -> dict[str, JsonValue]:
         "passage_id": passage.id,
         "doc_id": passage.doc_id,
         **({"page_image": image} if image else {}),
-        "trace": [_known(stage) for stage in hit.trace],
+        "trace": [stage_json(stage) for stage in hit.trace],
         **(
             {"terms": {leg: [_term(match) for match in hit.terms[leg]] for leg in hit.terms}}
             if hit.terms
@@ -143,7 +134,8 @@ def details(hit: Hit) -> dict[str, JsonValue]:
     }
 
 
-def _known(stage: StageScore) -> JsonValue:
+def stage_json(stage: StageScore) -> JsonValue:
+    """A stage of the trace as plain values, without what it has not."""
     return {key: value for key, value in asdict(stage).items() if value is not None}
 
 
@@ -177,59 +169,3 @@ class PassageReader:
     def _skip(self, bad: BadDocument) -> None:
         self._logger.warning("skipped %s", bad)
         self.bad.append(bad)
-
-
-class Matryoshka:
-    """A dense model whose vectors are cut to `dimensions`; the weights load on first use."""
-
-    def __init__(
-        self,
-        model: str,
-        dimensions: int | None = None,
-        matryoshka: Sequence[int] | None = None,
-        allow_remote_code: bool = False,
-        code_revision: str | None = None,
-    ) -> None:
-        """The settings are those of a dense leg, `dimensions` its `store_width`.
-
-        Raises `ConfigError` for a width that neither `matryoshka` nor the preset declares, `UnknownPreset`.
-        """
-        settings = {
-            "model": model,
-            "store_width": dimensions,
-            "matryoshka": matryoshka,
-            "allow_remote_code": allow_remote_code,
-            "code_revision": code_revision,
-        }
-        [leg] = Config.make({"legs": [{"kind": "dense", **settings}]}).legs
-        self._encoder = DenseEncoder(cast("DenseLeg", leg))
-
-    def queries(self, texts: Sequence[str]) -> list[list[float]]:
-        """One unit vector a query."""
-        return _plain_lists(self._encoder.encode_queries(texts)) if texts else []
-
-    def documents(self, texts: Sequence[str]) -> list[list[float]]:
-        """One unit vector a text."""
-        views = [EmbedText(text) for text in texts]
-        return _plain_lists(self._encoder.encode_documents(views)) if texts else []
-
-
-def _plain_lists(encoding: Encoding) -> list[list[float]]:
-    return cast("Matrix", encoding.dense).tolist()  # What encoders give unless asked otherwise.
-
-
-def as_reranker(model: str | Reranker) -> Reranker:
-    """A reranker as it is, or the cross-encoder of that name; its weights load on first use."""
-    if not isinstance(model, str):
-        return model
-    return CrossEncoderReranker(CrossEncoderConfig(model=model))
-
-
-def rank(reranker: Reranker, query: str, views: Sequence[str], top_n: int) -> list[tuple[int, float]]:
-    """Position in `views` and score of the best `top_n`, best first; equal scores keep their order."""
-    if not views:
-        return []
-    read = reranker.score(query, [Candidate((EmbedText(view),)) for view in views])
-    scores: list[float] = read.values.tolist()
-    order = sorted(range(len(scores)), key=lambda position: -scores[position])
-    return [(position, scores[position]) for position in order[:top_n]]
