@@ -7,6 +7,7 @@ import importlib
 import logging
 from collections.abc import Callable, Generator, Hashable, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -22,6 +23,7 @@ __all__ = [
     "known_as",
     "limit_length",
     "load_tensors",
+    "may_download",
     "quiet",
     "readable_length",
     "shared",
@@ -57,7 +59,7 @@ def find_weights(model: str, package: str | None = None, pickles: Sequence[str] 
     Raises `ModelNotFound` with what was tried. Only folders with safetensors count; `pickles` names the
     files that the model is published in besides: each has to be there, or safetensors in its place.
     """
-    places = _FOLDER if Path(model).expanduser().is_dir() else _ELSEWHERE
+    places = _FOLDER if Path(model).expanduser().is_dir() else _ELSEWHERE if may_download.get() else _HERE
     tried: list[str] = []
     for place, look in places.items():
         try:
@@ -114,7 +116,11 @@ def _on_hub(sought: _Sought) -> Weights:
 
 
 _FOLDER = {"the folder": _in_folder}
-_ELSEWHERE = {"its Python package": _in_package, "the Hugging Face cache": _in_cache, "the hub": _on_hub}
+_HERE = {"its Python package": _in_package, "the Hugging Face cache": _in_cache}
+_ELSEWHERE = {**_HERE, "the hub": _on_hub}
+
+may_download = ContextVar("may_download", default=True)
+"""Where it is set to False, `find_weights` does not ask the hub."""
 
 
 def _snapshot(sought: _Sought, *, local_files_only: bool) -> Path:

@@ -2,6 +2,7 @@ import os
 import shutil
 import threading
 import time
+from contextvars import copy_context
 
 import huggingface_hub
 import huggingface_hub.constants as hub
@@ -22,6 +23,7 @@ from rag_plugins.models.backend import (
     find_weights,
     known_as,
     load_tensors,
+    may_download,
     readable_length,
     shared,
 )
@@ -52,6 +54,21 @@ def test_a_python_package_comes_first():
 def test_a_folder(tiny_bert):
     weights = find_weights(str(tiny_bert))
     assert (weights.source, weights.path) == (f"folder {tiny_bert}", tiny_bert)
+
+
+def test_the_hub_is_not_asked_where_that_is_forbidden(monkeypatch):
+    asked = []
+
+    def download(*_, local_files_only, **__):
+        asked.append(local_files_only)
+        raise FileNotFoundError("not there")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    here = copy_context()
+    here.run(may_download.set, False)
+    with pytest.raises(ModelNotFound, match=r"Hugging Face cache \(not there\)\. Name"):
+        here.run(find_weights, "someone/their-model")
+    assert asked == [True]
 
 
 def test_the_cache_when_the_package_is_absent(offline, tiny_bert):
