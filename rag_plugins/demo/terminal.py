@@ -65,9 +65,8 @@ def _cells(stage: StageRow) -> list[Text]:
         return [Text(stage.name), Text(stage.kind), Text("–"), Text("not found"), Text(""), Text("")]
     weight = "" if stage.weight is None else f"{stage.weight:.2f}"
     shares = " + ".join(f"{100 * share:.0f} %" for _, share in stage.shares)
-    return [
-        Text(cell) for cell in (stage.name, stage.kind, str(stage.rank), f"{stage.score:.3f}", weight, shares)
-    ]
+    kind = f"{stage.kind}, {stage.remark}" if stage.remark else stage.kind
+    return [Text(cell) for cell in (stage.name, kind, str(stage.rank), f"{stage.score:.3f}", weight, shares)]
 
 
 def _also(hit: HitRow) -> Text:

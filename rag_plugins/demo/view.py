@@ -10,7 +10,19 @@ from dataclasses import dataclass
 from rag_plugins.errors import require
 from rag_plugins.types import Box, Hit, Passage, StageScore, embed_text
 
-__all__ = ["DOUBT", "AnswerView", "HitRow", "Run", "StageRow", "lines", "look", "origin", "runs", "where"]
+__all__ = [
+    "DOUBT",
+    "AnswerView",
+    "HitRow",
+    "Run",
+    "StageRow",
+    "lines",
+    "look",
+    "origin",
+    "remark",
+    "runs",
+    "where",
+]
 
 DOUBT = 0.6
 """Words that the OCR is less sure of than this are marked."""
@@ -31,7 +43,8 @@ class Run:
 class StageRow:
     """One stage of the best hit's trace; no rank where the stage did not find it.
 
-    `shares` are (leg number, share of the best fused score), the bars to draw.
+    `shares` are (leg number, share of the best fused score), the bars to draw; `remark` is what a reranker's
+    score means and how much it read, where there is something to say.
     """
 
     name: str
@@ -40,6 +53,7 @@ class StageRow:
     score: float | None = None
     weight: float | None = None
     shares: tuple[tuple[int, float], ...] = ()
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +187,18 @@ def _stage_row(
 ) -> StageRow:
     if score is None:
         return StageRow(*name)
-    return StageRow(*name, rank=score.rank, score=score.score, weight=score.weight, shares=shares)
+    return StageRow(*name, score.rank, score.score, score.weight, shares, remark(score))
+
+
+def remark(score: StageScore) -> str:
+    """What a reranker's score means, and how much it read of a passage not read as a whole at once."""
+    said: list[str] = []
+    if score.probability is not None:
+        said.append(f"probability {score.probability:.3f}")
+    if score.read is not None:
+        windows = f" in {score.windows} windows" if (score.windows or 1) > 1 else ""
+        said.append(f"read {score.read} of {score.tokens} tokens{windows}")
+    return ", ".join(said)
 
 
 def _hit_row(hit: Hit, stages: Sequence[tuple[str, str]]) -> HitRow:

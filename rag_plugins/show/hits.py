@@ -9,7 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from rag_plugins.demo.view import origin, where
+from rag_plugins.demo.view import origin, remark, where
 from rag_plugins.show.tables import listing
 from rag_plugins.types import Hit, Hits, JsonValue, StageScore, TermMatch
 
@@ -34,7 +34,8 @@ def show_hits(hits: Hits) -> None:
 
 def _stage(score: StageScore) -> str:
     part = "" if score.part is None else f" (+{score.part:.3f})"
-    return f"{score.stage} #{score.rank} {score.score:.3f}{part}"
+    said = remark(score)
+    return f"{score.stage} #{score.rank} {score.score:.3f}{part}{said and ', ' + said}"
 
 
 def _matches(leg: str, matches: Sequence[TermMatch]) -> Table:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from rag_plugins.demo.view import DOUBT, look, runs, where
+from rag_plugins.demo.view import DOUBT, look, remark, runs, where
 from rag_plugins.types import Box, EmbedText, Hit, Passage, Provenance, StageScore, Word
 
 
@@ -96,3 +96,13 @@ def test_places(passage: Passage) -> None:
 def test_no_hits() -> None:
     view = look("What?", [], None, "remark")
     assert (view.question, view.hits, view.lines) == ("What?", (), ())
+
+
+def test_the_trace_says_how_sure_a_reranker_is_and_how_much_it_read(hit: Hit) -> None:
+    dear = StageScore("dear", "rerank", 1, 4.5, 1.0, 1.0, 0.989, 480, 1200, 1)
+    *_, late, shown = look("q", [replace(hit, trace=(*hit.trace, dear))], None).stages
+    assert late.remark == "" and shown.remark == "probability 0.989, read 480 of 1200 tokens"
+    assert (shown.score, shown.weight) == (4.5, 1.0)
+    assert remark(replace(dear, probability=None, read=1200, windows=3)) == (
+        "read 1200 of 1200 tokens in 3 windows"
+    )
