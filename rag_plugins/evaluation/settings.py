@@ -1,7 +1,9 @@
-"""A tuned funnel written into a configuration file, with everything else in it left as it is."""
+"""What was tuned, written into a configuration file with everything else in it left as it is."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -9,11 +11,14 @@ from uuid import uuid4
 import tomlkit
 from tomlkit import TOMLDocument
 
-from rag_plugins.config import Config, DenseLeg, LegConfig
+from rag_plugins.config import Config, DenseLeg, LegConfig, RerankerConfig
 from rag_plugins.errors import ConfigError
 from rag_plugins.funnel import Funnel
 
-__all__ = ["write_funnel"]
+__all__ = ["write_funnel", "write_stage"]
+
+_PER_LINE = 4
+"""Points of a curve on a line of the file."""
 
 
 def write_funnel(path: Path, leg: str, funnel: Funnel | None, preset: str = "local") -> None:
@@ -22,14 +27,39 @@ def write_funnel(path: Path, leg: str, funnel: Funnel | None, preset: str = "loc
     A file that is not there yet is made of the preset. Raises `ConfigError`, also for a file that cannot be
     used as it is, and `UnknownPreset`.
     """
+    with _edited(path, preset, "legs") as document:
+        _set(_leg(document, leg, path), {"funnel": "off" if funnel is None else funnel.to_json()})
+
+
+def write_stage(
+    path: Path, number: int, change: Callable[[RerankerConfig], RerankerConfig], preset: str = "local"
+) -> RerankerConfig:
+    """Change a rerank stage, counted from 1, of a TOML file; what the file has now.
+
+    Files are made and refused as `write_funnel` does it.
+    """
+    with _edited(path, preset, "rerank") as document:
+        stages = Config.make(document.unwrap()).rerank
+        if not 1 <= number <= len(stages):
+            raise ConfigError(f"{path}: no rerank stage {number}, it has {len(stages)}")
+        changed = change(stages[number - 1])
+        values = changed.model_dump(include=changed.model_fields_set - {"kind"}, exclude_none=True)
+        _set(document["rerank"][number - 1], values)
+    return changed
+
+
+@contextmanager
+def _edited(path: Path, preset: str, part: str) -> Generator[Any]:
+    """The document of a file, or of the preset, which has this part; written on leaving, where it is usable."""
     if path.exists():
         Config.from_toml(path)
         document = tomlkit.parse(path.read_text(encoding="utf-8"))
     else:
         document = _of_preset(Config.preset(preset))
-    if "legs" not in document:
-        document["legs"] = _tables(Config().legs)
-    _leg(document, leg, path)["funnel"] = "off" if funnel is None else funnel.to_json()
+    if part not in document:
+        document[part] = _tables(getattr(Config(), part))
+    yield document
+    Config.make(document.unwrap())
     _replace(path, tomlkit.dumps(document))
 
 
@@ -58,16 +88,40 @@ def _replace(path: Path, text: str) -> None:
 
 def _of_preset(config: Config) -> TOMLDocument:
     """A preset as a file: its legs, and what differs from the defaults."""
+    parts = {"legs", "rerank"}
     document = tomlkit.document()
-    values = config.model_dump(mode="json", exclude={"legs"}, exclude_defaults=True, exclude_none=True)
-    document.update(values)
+    document.update(config.model_dump(mode="json", exclude=parts, exclude_defaults=True, exclude_none=True))
+    if not config.rerank:
+        document["rerank"] = []
     document["legs"] = _tables(config.legs)
+    if config.rerank and config.rerank != Config().rerank:
+        document["rerank"] = _tables(config.rerank)
     return document
 
 
-def _tables(legs: tuple[LegConfig, ...]) -> Any:
+def _tables(parts: Sequence[LegConfig | RerankerConfig]) -> Any:
     tables = tomlkit.aot()
-    for leg in legs:
-        set_here = leg.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
-        tables.append(tomlkit.item({"kind": leg.kind, "name": leg.name, **set_here}))
+    for part in parts:
+        set_here = part.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+        names = {key: getattr(part, key) for key in ("kind", "name") if hasattr(part, key)}
+        tables.append(tomlkit.item({**names, **set_here}))
     return tables
+
+
+def _set(table: Any, values: Mapping[str, Any]) -> None:
+    """New keys stand below the others; what follows those, a comment on the next table for one, stays below."""
+    body: list[Any] = table.value.body
+    below: list[Any] = []
+    while body and body[-1][0] is None:
+        below.append(body.pop())
+    for key, value in values.items():
+        if key not in table or table[key] != value:
+            table[key] = _points(value) if key == "isotonic" else value
+    body += reversed(below)
+
+
+def _points(curve: Sequence[Sequence[float]]) -> Any:
+    """A curve as an array of a few points a line."""
+    points = [f"[{score!r}, {probability!r}]" for score, probability in curve]
+    lines = (", ".join(points[n : n + _PER_LINE]) for n in range(0, len(points), _PER_LINE))
+    return tomlkit.value("[\n" + "".join(f"    {line},\n" for line in lines) + "]")
