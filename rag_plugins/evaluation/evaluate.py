@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from tempfile import TemporaryDirectory
 from typing import TypeAlias
 
@@ -22,7 +22,16 @@ from rag_plugins.ingest.pages import Page
 from rag_plugins.search.outcome import Outcome
 from rag_plugins.types import JsonValue, Passage
 
-__all__ = ["MEASURES", "Evaluation", "Stages", "evaluate_folder", "measure"]
+__all__ = [
+    "MEASURES",
+    "Evaluation",
+    "Run",
+    "Stages",
+    "by_document",
+    "evaluate_folder",
+    "measure",
+    "measure_each",
+]
 
 MEASURES = {"nDCG@10": ("nDCG", 10), "MRR@10": ("RR", 10), "Recall@10": ("R", 10), "Recall@100": ("R", 100)}
 """Our names; ir-measures' names and cut-offs."""
@@ -108,11 +117,18 @@ def evaluate_folder(
 
 def measure(run: Run, qrels: Mapping[str, Mapping[str, int]]) -> dict[str, float]:
     """Mean over the queries of `qrels` of every measure; a query without hits counts as zero."""
+    return {name: fmean(values.values()) for name, values in measure_each(run, qrels).items()}
+
+
+def measure_each(run: Run, qrels: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, float]]:
+    """Every measure of every query of `qrels`; a query without hits counts as zero."""
     ir_measures = require("ir_measures", "evaluation")
     # Not parse_measure: it reads names with parts of `ast` that Python 3.14 no longer has.
-    theirs = {name: getattr(ir_measures, measure) @ cutoff for name, (measure, cutoff) in MEASURES.items()}
-    means = ir_measures.calc_aggregate(theirs.values(), qrels, run)
-    return {name: float(means[measure]) for name, measure in theirs.items()}
+    theirs = {getattr(ir_measures, measure) @ cutoff: name for name, (measure, cutoff) in MEASURES.items()}
+    values = {name: dict.fromkeys(qrels, 0.0) for name in MEASURES}
+    for each in ir_measures.iter_calc(theirs, qrels, run):
+        values[theirs[each.measure]][each.query_id] = float(each.value)
+    return values
 
 
 def _fill(index: RagIndex, corpus: Mapping[str, str], chunked: bool, progress: bool) -> None:
@@ -162,7 +178,7 @@ def _stages(
     names = dict.fromkeys(only or (name for outcome in outcomes.values() for name in outcome.rankings))
 
     def scores(rankings: Mapping[str, Iterable[tuple[str, float]]]) -> dict[str, float]:
-        run = {query: _by_document(ranking, document) for query, ranking in rankings.items()}
+        run = {query: by_document(ranking, document) for query, ranking in rankings.items()}
         return measure(run, tests.qrels)
 
     stages = dict.fromkeys(reranking.stage for o in outcomes.values() for reranking in o.rerankings)
@@ -173,7 +189,7 @@ def _stages(
     )
 
 
-def _by_document(ranking: Iterable[tuple[str, float]], document: Mapping[str, str]) -> dict[str, float]:
+def by_document(ranking: Iterable[tuple[str, float]], document: Mapping[str, str]) -> dict[str, float]:
     """A document's score is its best passage's."""
     scores: dict[str, float] = {}
     for id, score in ranking:

@@ -50,7 +50,7 @@ def write_stage(
 
 @contextmanager
 def _edited(path: Path, preset: str, part: str) -> Generator[Any]:
-    """The document of a file, or of the preset, which has this part; written on leaving, where it is usable."""
+    """The document of a file or of the preset, with this part; written on leaving, where it is usable."""
     if path.exists():
         Config.from_toml(path)
         document = tomlkit.parse(path.read_text(encoding="utf-8"))
@@ -109,7 +109,7 @@ def _tables(parts: Sequence[LegConfig | RerankerConfig]) -> Any:
 
 
 def _set(table: Any, values: Mapping[str, Any]) -> None:
-    """New keys stand below the others; what follows those, a comment on the next table for one, stays below."""
+    """New keys stand below the others, and above what follows those: a comment on the next table, for one."""
     body: list[Any] = table.value.body
     below: list[Any] = []
     while body and body[-1][0] is None:
