@@ -2,54 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
-from typing import Any
 
 import numpy as np
 
 from rag_plugins.config import ComputeConfig, CrossEncoderConfig
-from rag_plugins.errors import ConfigError, require
-from rag_plugins.models.backend import Weights, find_weights, limit_length, quiet, shared
-from rag_plugins.models.batching import token_batches
+from rag_plugins.errors import BadInput
+from rag_plugins.models.backend import Weights, find_weights, shared
+from rag_plugins.models.compute.rule import Choice, choose
 from rag_plugins.models.presets import RERANKER_PRESETS, find_preset
 from rag_plugins.models.protocols import Candidate, Scale, Scores
 from rag_plugins.models.rerank.candidates import text_view
+from rag_plugins.models.rerank.load import Source, load_pair_model
+from rag_plugins.models.rerank.pair_model import PairModel
 from rag_plugins.models.sides import query_texts, view_texts
 from rag_plugins.vectors import FloatArray
 
-__all__ = ["CrossEncoderReranker"]
-
-_BUDGET = 1024
-"""Tokens a batch of pairs, padding included: measured as the fastest on a CPU, at 2 to 9 % padding."""
+__all__ = ["CrossEncoderReranker", "Ranked"]
 
 
-@dataclass(frozen=True)
-class _Shared:
-    """A CrossEncoder and the lock around its use: its tokenizer fails when two threads use it."""
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A text in a ranking: its place among those given, its score, itself."""
 
-    model: Any
-    lock: Lock = field(default_factory=Lock)
+    index: int
+    score: float
+    text: str
 
 
 class CrossEncoderReranker:
     """A cross-encoder that reads query and passage as one text; loads on first use, shared between threads.
 
-    `config.model` is a preset, a folder or a hub id of a sequence classifier with one label. Scores are
-    the model's own, as `CrossEncoder.predict` gives them.
+    `CrossEncoderReranker("ms-marco-MiniLM-L-6-v2").rank(query, texts, k=5)`
+
+    The model is a preset, a folder or a hub id: a sequence classifier with one label, or a causal language
+    model whose answer is the score. Scores are the model's own, as `CrossEncoder.predict` gives them. Only
+    passages are ever cut, at their end, or read in windows with `long = "windows"`.
     """
 
     reads_tokens = False
     reads_images = False
 
-    def __init__(self, config: CrossEncoderConfig, compute: ComputeConfig | None = None) -> None:
-        """Raises `UnknownPreset`; loads nothing."""
-        self._config = config
+    def __init__(self, config: CrossEncoderConfig | str, compute: ComputeConfig | None = None) -> None:
+        """Take a model's name or all its settings. Raises `UnknownPreset`; loads nothing."""
+        self._config = CrossEncoderConfig(model=config) if isinstance(config, str) else config
         self._compute = compute or ComputeConfig()
-        self._preset = find_preset(config.model, RERANKER_PRESETS)
+        self._preset = find_preset(self._config.model, RERANKER_PRESETS)
 
     @property
     def name(self) -> str:
@@ -61,65 +62,68 @@ class CrossEncoderReranker:
 
     @property
     def scale(self) -> Scale:
-        """What its scores are."""
-        return self._preset.scale if self._preset else "probability"
+        """What its scores are; loads the model where no preset says it."""
+        return self._preset.scale if self._preset else self._model.scale
 
     @property
     def source(self) -> str:
         """Where its weights come from: "folder …", "cache" or "hub". May download."""
         return self._weights.source
 
+    @property
+    def choice(self) -> Choice:
+        """What it runs on, and why; loads the model, which may not run on what the rule says."""
+        return self._model.choice
+
     def score(self, query: str, candidates: Sequence[Candidate]) -> Scores:
-        """A candidate that has only images reads as empty; what is not finite scores lowest."""
-        text = query_texts([query])[0]
-        pairs = [
-            (text, passage) for passage in view_texts([text_view(candidate) for candidate in candidates])
-        ]
+        """A candidate that has only images reads as empty; what is not finite scores lowest.
+
+        Raises `QueryTooLong` where fewer than 32 tokens, or than the whole passage, are left for it.
+        """
+        [text] = query_texts([query])
+        passages = view_texts([text_view(candidate) for candidate in candidates])
+        return self._scores([(text, passage) for passage in passages])
+
+    def score_pairs(self, pairs: Sequence[tuple[str, str]]) -> FloatArray:
+        """A score for each pair of texts, shape (n,): of two sentences, say, how alike they are.
+
+        The second text is cut where both do not fit. Raises as `score` does.
+        """
+        first, second = ([pair[side] for pair in pairs] for side in (0, 1))
+        return self._scores(list(zip(query_texts(first), query_texts(second), strict=True))).values
+
+    def rank(self, query: str, texts: Sequence[str], k: int | None = None) -> list[Ranked]:
+        """The `k` best texts, or all, best first; equal scores keep their order. Raises as `score` does."""
+        if k is not None and k < 1:
+            raise BadInput(f"k is {k}: expected how many texts to give back, at least 1")
+        [asked] = query_texts([query])
+        scores = self._scores([(asked, text) for text in query_texts(texts)]).values
+        best: list[int] = np.argsort(-scores, kind="stable")[:k].tolist()
+        return [Ranked(n, float(scores[n]), texts[n]) for n in best]
+
+    def release(self) -> None:
+        """Let go of the model, which is freed once nobody else holds it; the next score loads it again."""
+
+    def _scores(self, pairs: Sequence[tuple[str, str]]) -> Scores:
         if not pairs:
             return Scores(np.zeros(0, np.float32))
-        shared_model = self._shared
-        with shared_model.lock:
-            return Scores(_finite(_predict(shared_model.model, pairs)))
+        return self._model.score(pairs, windows=self._config.long == "windows")
+
+    @property
+    def _model(self) -> PairModel:
+        source = Source(
+            self._weights.path,
+            self._preset,
+            self._max_length,
+            self._config.instruction,
+            choose(self._compute, self._config.device),
+        )
+        return shared(("cross-encoder", source), lambda: load_pair_model(source))
 
     @cached_property
     def _weights(self) -> Weights:
         return find_weights(self._preset.hub_id if self._preset else self._config.model)
 
-    @cached_property
-    def _shared(self) -> _Shared:
-        path, device = self._weights.path, self._config.device
-        max_length = self._config.max_length or (self._preset.max_length if self._preset else None)
-        return shared(
-            ("cross-encoder", path, max_length, device), lambda: _Shared(_load(path, max_length, device))
-        )
-
-
-def _load(path: Path, max_length: int | None, device: str | None) -> Any:
-    library: Any = require("sentence_transformers", extra="models")
-    with quiet():
-        model = library.CrossEncoder(
-            str(path), device=device, local_files_only=True, model_kwargs={"use_safetensors": True}
-        )
-    if model.num_labels != 1:
-        raise ConfigError(f"{path} gives {model.num_labels} labels a pair: a reranker gives one score")
-    limit_length(model, max_length)
-    return model
-
-
-def _predict(model: Any, pairs: Sequence[tuple[str, str]]) -> FloatArray:
-    queries, passages = (list(side) for side in zip(*pairs, strict=True))
-    encoded: Mapping[str, Sequence[Sequence[int]]] = model.tokenizer(
-        queries, passages, truncation=True, max_length=model.max_seq_length
-    )
-    scores = np.zeros(len(pairs), np.float32)
-    for batch in token_batches([len(ids) for ids in encoded["input_ids"]], _BUDGET):
-        scores[batch] = model.predict(
-            [pairs[n] for n in batch], batch_size=len(batch), show_progress_bar=False
-        )
-    return scores
-
-
-def _finite(scores: FloatArray) -> FloatArray:
-    finite = np.isfinite(scores)
-    lowest = scores[finite].min() if finite.any() else np.float32(0.0)
-    return np.where(finite, scores, lowest)
+    @property
+    def _max_length(self) -> int | None:
+        return self._config.max_length or (self._preset.max_length if self._preset else None)
