@@ -17,7 +17,8 @@ def causal_modules(
 ) -> list[Any]:
     """The modules of a CrossEncoder for a plain causal model in a folder, with the preset's answers.
 
-    `settings` are arguments of `from_pretrained` ("dtype" …); only safetensors of the folder are read. Raises `ConfigError` where an answer is not one token.
+    `settings` are arguments of `from_pretrained` ("dtype" …); only safetensors of the folder are read.
+    Raises `ConfigError` where an answer is not one token.
     """
     modules: Any = require("sentence_transformers.cross_encoder.modules", extra="models")
     local = {"local_files_only": True}

@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from os.path import commonprefix
-from typing import Any
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rag_plugins.errors import ConfigError
 from rag_plugins.models.rerank.pairs import Pair
+from rag_plugins.models.tokenizer import SafeTokenizer
 
 __all__ = ["chat_pairs", "reads_messages", "template_pairs"]
 
@@ -18,9 +22,18 @@ _DOCUMENT = "{document}"
 _NOT_FOR_TEMPLATES = ("padding", "truncation", "max_length", "return_tensors", "restore_suffix")
 """What sentence-transformers keeps beside the arguments of a chat template."""
 
+_AT_ONCE = 64
+"""Texts a call of the tokenizer: what it makes of them besides ids takes 20 times the memory."""
+
+_Parts: TypeAlias = tuple[list[int], NDArray[np.int32], list[int]]
+
 
 def template_pairs(
-    tokenizer: Any, segments: Sequence[str], query: str, passages: Sequence[str], instruction: str | None
+    tokenizer: SafeTokenizer,
+    segments: Sequence[str],
+    query: str,
+    passages: Sequence[str],
+    instruction: str | None,
 ) -> list[Pair]:
     """Each segment is tokenised on its own, without markers; exactly one of them has {document}.
 
@@ -34,8 +47,7 @@ def template_pairs(
     before = _tokens(tokenizer, [_filled(segment, values) for segment in segments[:at]])
     after = _tokens(tokenizer, [_filled(segment, values) for segment in segments[at + 1 :]])
     return [
-        Pair(before + pair.before, pair.passage, pair.after + after)
-        for pair in _split(tokenizer, texts, spans)
+        Pair(before + start, passage, end + after) for start, passage, end in _split(tokenizer, texts, spans)
     ]
 
 
@@ -44,17 +56,19 @@ def reads_messages(model: Any) -> bool:
     return "message" in model[0].modality_config
 
 
-def chat_pairs(model: Any, query: str, passages: Sequence[str], instruction: str | None) -> list[Pair]:
+def chat_pairs(
+    tokenizer: SafeTokenizer, model: Any, query: str, passages: Sequence[str], instruction: str | None
+) -> list[Pair]:
     """As a CrossEncoder with a chat template renders pairs: a message for the query, one for the passage.
 
     The instruction is the system's message; without one, it is the model's own prompt. Raises
-    `ConfigError` where the chat template shows no such messages.
+    `ConfigError` where the chat template does not show both.
     """
     transformer: Any = model[0]
     prompt = instruction or model.prompts.get(model.default_prompt_name)
     settings = _template_settings(transformer)
     if failure := transformer.input_formatter.pair_roles_failure(settings):
-        raise ConfigError(f"its chat template shows no pair of query and document: {failure}")
+        raise ConfigError(f"its chat template cannot carry a query and a document: {failure}")
 
     def rendered(passage: str) -> str:
         messages = _messages(transformer.input_formatter, query, passage, prompt)
@@ -65,7 +79,8 @@ def chat_pairs(model: Any, query: str, passages: Sequence[str], instruction: str
         mark += mark
     left, _, right = rendered(mark).rpartition(mark)
     texts = [rendered(passage) for passage in passages]
-    return list(_split(transformer.tokenizer, texts, [_between(text, left, right) for text in texts]))
+    spans = [_between(text, left, right) for text in texts]
+    return [Pair(*parts) for parts in _split(tokenizer, texts, spans)]
 
 
 def _filled(segment: str, values: Mapping[str, str]) -> str:
@@ -75,27 +90,27 @@ def _filled(segment: str, values: Mapping[str, str]) -> str:
     return _PLACEHOLDER.sub(lambda found: values[found[1]], segment)
 
 
-def _tokens(tokenizer: Any, texts: Sequence[str]) -> list[int]:
-    return [
-        token
-        for text in texts
-        for token in tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-    ]
+def _tokens(tokenizer: SafeTokenizer, texts: Sequence[str]) -> list[int]:
+    encoded: Sequence[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    return [token for ids in encoded for token in ids]
 
 
-def _split(tokenizer: Any, texts: Sequence[str], spans: Sequence[tuple[int, int]]) -> Iterator[Pair]:
+def _split(
+    tokenizer: SafeTokenizer, texts: Sequence[str], spans: Sequence[tuple[int, int]]
+) -> Iterator[_Parts]:
     """Texts tokenised as a whole, split where the passage begins and ends, in characters.
 
     A token over its beginning is the passage's, one over its end is not, since what follows is never cut.
     """
-    if not texts:
-        return
-    encoded = tokenizer(
-        list(texts), add_special_tokens=False, return_offsets_mapping=True, truncation=False, verbose=False
-    )
-    for ids, offsets, span in zip(encoded["input_ids"], encoded["offset_mapping"], spans, strict=True):
-        first, last = (_first_beyond(offsets, place) for place in span)
-        yield Pair(ids[:first], ids[first:last], ids[last:])
+    for start in range(0, len(texts), _AT_ONCE):
+        encoded = tokenizer(
+            texts[start : start + _AT_ONCE], add_special_tokens=False, return_offsets_mapping=True
+        )
+        for ids, offsets, span in zip(
+            encoded["input_ids"], encoded["offset_mapping"], spans[start:], strict=False
+        ):
+            first, last = (_first_beyond(offsets, place) for place in span)
+            yield ids[:first], np.array(ids[first:last], np.int32), ids[last:]
 
 
 def _first_beyond(offsets: Sequence[tuple[int, int]], place: int) -> int:
@@ -110,11 +125,10 @@ def _template_settings(transformer: Any) -> dict[str, Any]:
 
 def _messages(formatter: Any, query: str, passage: str, prompt: str | None) -> list[dict[str, Any]]:
     """Written here, as text: sentence-transformers would open a passage that is a path or an address."""
-    texts = {"query": query, "document": passage}
     flat = formatter.message_format == "flat"
     messages: list[dict[str, Any]] = [
         {"role": role, "content": text if flat else [{"type": "text", "text": text}]}
-        for role, text in texts.items()
+        for role, text in (("query", query), ("document", passage))
     ]
     return formatter.prepend_prompt_to_messages([messages], prompt)[0] if prompt else messages
 
