@@ -13,7 +13,7 @@ from rag_plugins.models.protocols import Candidate, Reranker, Scores
 from rag_plugins.models.rerank.calibration import calibrate
 from rag_plugins.types import StageScore
 
-__all__ = ["RETRIEVAL_SCORE", "final_score", "ranked", "reranked_metadata"]
+__all__ = ["RETRIEVAL_SCORE", "final_score", "judged", "ranked", "reranked_metadata"]
 
 RETRIEVAL_SCORE = "retrieval_score"
 """Metadata key of the score from before any reranking."""
@@ -37,10 +37,11 @@ def ranked(
         return [(position, None) for position in range(min(top_n, len(candidates)))]
     for notice in scores.notices:  # Neither framework's list has a place for them.
         _logger.warning(notice)
-    return [*_relevant(_stages(reranker, settings, scores), settings.min_score)[:top_n]]
+    return [*_relevant(judged(reranker, settings, scores), settings.min_score)[:top_n]]
 
 
-def _stages(reranker: Reranker, settings: CrossEncoderConfig, scores: Scores) -> list[tuple[int, StageScore]]:
+def judged(reranker: Reranker, settings: CrossEncoderConfig, scores: Scores) -> list[tuple[int, StageScore]]:
+    """Position and what the reranker made of it, best first; equal scores keep their order."""
     raw: list[float] = scores.values.tolist()
     sure: list[float | None] = [None] * len(raw)
     if settings.calibration:
