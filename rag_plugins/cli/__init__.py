@@ -1,4 +1,4 @@
-"""The command line: rag-plugins demo | ingest | search | dictionary | tune | evaluate | probe | presets."""
+"""The command line; `rag-plugins --help` lists its commands."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import typer
 
 from rag_plugins import __version__
 from rag_plugins.cli.collection import dictionary, ingest, search
+from rag_plugins.cli.doctor import doctor
 from rag_plugins.cli.measuring import demo, evaluate, presets
+from rag_plugins.cli.ranking import rank, score
 from rag_plugins.cli.tuning import probe, tune
 from rag_plugins.errors import RagPluginsError
 
 __all__ = ["app", "main"]
 
-COMMANDS = (demo, ingest, search, dictionary, tune, evaluate, probe, presets)
+COMMANDS = (demo, ingest, search, rank, score, dictionary, tune, evaluate, probe, presets, doctor)
 
 app = typer.Typer(
     name="rag-plugins",
