@@ -22,9 +22,10 @@ __all__ = ["show_evaluation", "show_probe", "show_tuning"]
 def show_evaluation(result: Evaluation) -> None:
     """A line a stage, a column a measure, funnels on and off; then the funnels and the times."""
     console = Console()
-    table = Table("stage", title=f"{result.queries} queries, {result.passages} passages")
+    table = Table(title=f"{result.queries} queries, {result.passages} passages")
+    table.add_column("stage", overflow="fold")  # Where there is no room, a model's long name gives way.
     for measure in result.stages.fused:
-        table.add_column(measure, justify="right", no_wrap=True)  # A long stage's name is wrapped instead.
+        table.add_column(measure, justify="right", no_wrap=True)
     for name, values in _stage_rows(result):
         table.add_row(name, *(f"{value:.3f}" for value in values.values()))
     console.print(table)

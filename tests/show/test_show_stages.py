@@ -1,0 +1,58 @@
+"""What the commands print of stages: of one hit, and of a measured set. 80 columns must do."""
+
+import pytest
+
+from rag_plugins.evaluation import Evaluation, Stages
+from rag_plugins.show import show_evaluation, show_hits
+from rag_plugins.types import EmbedText, Hit, Hits, Passage, StageScore
+
+TRACE = (
+    StageScore("bm25", "leg", 2, 3.5, 1.0, 0.5),
+    StageScore("minmax", "fusion", 2, 0.5),
+    StageScore("cheap", "rerank", 1, 0.8, 0.5, 0.25),
+    StageScore("dear", "rerank", 1, 4.5, 1.0, 1.0, 0.989, 480, 1200, 1),
+)
+
+
+@pytest.fixture
+def printed(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    return lambda: capsys.readouterr().out
+
+
+def test_a_hit_line_has_every_stages_score_and_how_much_was_read(printed):
+    passage = Passage("0" * 64, "doc", (EmbedText("text"),), "text")
+    show_hits(Hits([Hit(passage, 1.0, TRACE)], ["1 score was odd"]))
+    shown = printed()
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    assert (
+        " ".join(shown.splitlines()[-3:-1])
+        .replace("  ", " ")
+        .startswith(
+            "bm25 #2 3.500 (+0.500) · minmax #2 0.500 · cheap #1 0.800 (+0.250) · dear #1 4.500 (+1.000), "
+            "probability 0.989, read 480 of 1200 tokens"
+        )
+    )
+    assert shown.splitlines()[-1] == "1 score was odd"
+
+
+def test_no_hits_are_told_with_the_reason(printed):
+    show_hits(Hits([], ["nothing relevant here: the best of 4 passages scores 0.2, min_score is 0.5"]))
+    assert printed().splitlines() == [
+        "nothing relevant here: the best of 4 passages scores 0.2, min_score is 0.5",
+        "Nothing was found.",
+    ]
+
+
+def test_every_rerank_stage_has_its_line_in_80_columns(printed):
+    values = dict.fromkeys(("nDCG@10", "MRR@10", "Recall@10", "Recall@100"), 0.5)
+    names = ("late-interaction", "cross-encoder/ms-marco-MiniLM-L-6-v2")
+    stages = Stages({"dense": values}, values, {name: values for name in names})
+    assert stages.reranked == values and list(stages.to_json()["rerank_stages"]) == list(names)
+    show_evaluation(Evaluation(stages, {"dense": None}, stages, 10, 20, {"fetch": 1.0, "total": 2.0}))
+    lines = printed().splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert sum(line.count("0.500") == 4 for line in lines) == 8
+    whole = "".join(line[1:].split("│")[0].strip() for line in lines)
+    assert all(name in whole for name in names)
+    assert all(measure in "".join(lines) for measure in values)
