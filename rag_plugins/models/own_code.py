@@ -20,7 +20,7 @@ from rag_plugins.errors import ConfigError, ModelNotFound, require
 from rag_plugins.models.backend import first_line
 from rag_plugins.models.facts import Code
 
-__all__ = ["Loadable", "Permission", "loadable", "restore_buffers"]
+__all__ = ["Loadable", "Permission", "linked", "loadable", "restore_buffers"]
 
 _HERE = ""
 """The repository of code that lies in the model's own folder."""
@@ -176,7 +176,7 @@ def _rewritten(path: Path, config: dict[str, Any] | None, code: Path | None) -> 
         folder.mkdir()
         for item in path.iterdir():
             if item.suffix != ".py":
-                _linked(item.resolve(), folder / item.name)
+                linked(item.resolve(), folder / item.name)
         (folder / "config.json").unlink(missing_ok=True)
         (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
         for file in code.glob("*.py") if code else ():
@@ -184,7 +184,8 @@ def _rewritten(path: Path, config: dict[str, Any] | None, code: Path | None) -> 
         yield folder
 
 
-def _linked(item: Path, target: Path) -> None:
+def linked(item: Path, target: Path) -> None:
+    """A file or folder under another name too."""
     try:
         target.symlink_to(item, target_is_directory=item.is_dir())
     except OSError:  # Windows allows links to those who may make them.

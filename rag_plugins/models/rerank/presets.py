@@ -72,9 +72,9 @@ def _qwen3(size: str) -> RerankerPreset:
 
 
 def _qwen3_vl(size: str) -> RerankerPreset:
-    """Its folder has instruction and template; its authors read 10240 tokens, up to 1800 for an image."""
+    """Its folder has instruction and template. A page takes up to 1800 tokens; its authors read 10240."""
     name = f"Qwen3-VL-Reranker-{size}"
-    return RerankerPreset(name, f"Qwen/{name}", "Apache-2.0", 10240, "logit", images=True)
+    return RerankerPreset(name, f"Qwen/{name}", "Apache-2.0", 8192, "logit", images=True)
 
 
 _RERANKERS = (

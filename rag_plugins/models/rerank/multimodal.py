@@ -1,0 +1,163 @@
+"""Rerankers that read the image of a page against the query: what sentence-transformers makes of both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from rag_plugins.errors import QueryTooLong, require
+from rag_plugins.models.own_code import linked
+from rag_plugins.models.protocols import Candidate, Scores
+from rag_plugins.models.rerank.candidates import text_view
+from rag_plugins.models.rerank.pair_model import PairModel
+from rag_plugins.models.sides import view_texts
+from rag_plugins.types import embed_text
+from rag_plugins.vectors import FloatArray
+
+__all__ = ["page_image", "reads_images", "score_pages", "without_videos"]
+
+_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "GIF")
+"""No other decoder sees the bytes."""
+
+_MOST_PIXELS = 40_000_000
+_PROCESSOR = "processor_config.json"
+_WHOLE = {"text": {"truncation": False}}
+"""A cut would leave an image with fewer tokens than it has."""
+
+
+def reads_images(path: Path) -> bool:
+    """Whether a folder of sentence-transformers holds a model that reads images; loads nothing."""
+    return "image" in _json(path / "sentence_bert_config.json").get("modality_config", {})
+
+
+def score_pages(
+    model: PairModel, query: str, candidates: Sequence[Candidate], instruction: str | None, *, windows: bool
+) -> Scores:
+    """Candidates that have an image are read by it, one at a time, the others by their text.
+
+    One whose image does not decode is read by its text too, and scores lowest if it has none; notices say
+    how many. Raises `QueryTooLong`.
+    """
+    by_text: list[int] = []
+    broken = 0
+    values = np.full(len(candidates), np.nan, np.float32)
+    for n, candidate in enumerate(candidates):
+        page = None if candidate.image is None else page_image(candidate.image)
+        broken += candidate.image is not None and page is None
+        if page is not None:
+            values[n] = _page_score(model, query, page, instruction)
+        elif candidate.image is None or embed_text(candidate.views):
+            by_text.append(n)
+    passages = view_texts([text_view(candidates[n]) for n in by_text])
+    read = model.score([(query, passage) for passage in passages], windows=windows)
+    values[by_text] = read.values
+    return _told(values, by_text, read, broken)
+
+
+def page_image(data: bytes) -> Any | None:
+    """A Pillow image in RGB, upright, on white; None for what does not decode or has over 40 megapixels."""
+    images: Any = require("PIL.Image", extra="ocr")
+    try:
+        image = images.open(BytesIO(data), formats=_FORMATS)
+        if image.width * image.height > _MOST_PIXELS:  # Before it is decoded.
+            return None
+        image = require("PIL.ImageOps", extra="ocr").exif_transpose(image).convert("RGBA")
+    except Exception:  # A damaged image raises whatever it comes to.
+        return None
+    page = images.new("RGB", image.size, "white")
+    page.paste(image, mask=image.getchannel("A"))
+    return page
+
+
+@contextmanager
+def without_videos(path: Path) -> Generator[Path]:
+    """The folder, with a processor of text and images where that for videos cannot be loaded.
+
+    transformers has the latter for torchvision alone, though no page needs it.
+    """
+    config = _json(path / _PROCESSOR)
+    name = config.get("processor_class") or _json(path / "preprocessor_config.json").get("processor_class")
+    smaller = _without_videos(name) if name and not find_spec("torchvision") else None
+    if smaller is None:
+        yield path
+        return
+    kept = {key: value for key, value in config.items() if key != "video_processor"}
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for item in path.iterdir():
+            if item.name != _PROCESSOR:
+                linked(item.resolve(), folder / item.name)
+        (folder / _PROCESSOR).write_text(json.dumps(kept | {"processor_class": smaller}), encoding="utf-8")
+        yield folder
+
+
+@cache
+def _without_videos(name: str) -> str | None:
+    """The name of a processor class that has no part for videos; None where the class has none anyway."""
+    auto: Any = require("transformers.models.auto.processing_auto", extra="models")
+    whole = auto.processor_class_from_name(name)
+    if whole is None or "video_processor" not in whole.get_attributes():
+        return None
+    parts = [part for part in whole.get_attributes() if part != "video_processor"]
+    smaller = type(f"{name}WithoutVideos", (whole,), {"get_attributes": classmethod(lambda _: parts)})
+    # Classes are registered by a configuration; this one is asked for by name.
+    key = type(
+        f"{name}Key", (require("transformers", extra="models").PreTrainedConfig,), {"model_type": name}
+    )
+    auto.AutoProcessor.register(key, smaller)
+    return smaller.__name__
+
+
+def _page_score(model: PairModel, query: str, page: Any, instruction: str | None) -> float:
+    import torch
+
+    encoder = model.model
+    features = _features(model, query, page, instruction or encoder.prompts.get(encoder.default_prompt_name))
+    placed = {
+        key: value.to(encoder.device) if torch.is_tensor(value) else value for key, value in features.items()
+    }
+    with torch.inference_mode():
+        return encoder.activation_fn(encoder(placed)["scores"].float()).item()
+
+
+def _features(model: PairModel, query: str, page: Any, prompt: str | None) -> Mapping[str, Any]:
+    """What sentence-transformers makes of a query and a page, as messages, whose text it takes for text."""
+    messages = [
+        {"role": "query", "content": [{"type": "text", "text": query}]},
+        {"role": "document", "content": [{"type": "image", "image": page}]},
+    ]
+    with model.tokenizer.lock:
+        features = model.model.preprocess([messages], prompt=prompt, processing_kwargs=_WHOLE)
+    tokens = features["input_ids"].shape[1]
+    if tokens > model.max_length:
+        raise QueryTooLong(
+            f"query and page have {tokens} tokens, and the model reads {model.max_length} at once: shorten "
+            "the query, or raise max_length if the model allows it"
+        )
+    return features
+
+
+def _told(values: FloatArray, by_text: Sequence[int], read: Scores, broken: int) -> Scores:
+    """All scores finite, with what was read less than whole, did not decode, or has no score."""
+    finite = np.isfinite(values)
+    lowest = values[finite].min() if finite.any() else np.float32(0.0)
+    notices = [*read.notices]
+    if broken:
+        notices.append(f"images that do not decode, read by their text where they have some: {broken}")
+    if not finite.all():
+        notices.append(f"pages that have no score, and count as the lowest: {int((~finite).sum())}")
+    where = {by_text[n]: part for n, part in read.read.items()}
+    return Scores(np.where(finite, values, lowest), where, tuple(notices))
+
+
+def _json(file: Path) -> Mapping[str, Any]:
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
