@@ -34,14 +34,15 @@ class TestSet:
         )
 
 
-def read_folder(folder: str | Path) -> TestSet:
-    """Read a folder; a document's text is its title, a new line and its text. Raises `BadDocument`."""
+def read_folder(folder: str | Path, *, corpus: bool = True) -> TestSet:
+    """Read a folder; a document's text is its title, a new line and its text. Raises `BadDocument`.
+
+    Without `corpus` only queries and qrels are read: for documents that are in a collection.
+    """
     folder = Path(folder)
+    lines = read_lines(folder / "corpus.jsonl", "_id", "text") if corpus else ()
     return TestSet(
-        corpus={
-            line["_id"]: f"{line.get('title', '')}\n{line['text']}".strip()
-            for line in read_lines(folder / "corpus.jsonl", "_id", "text")
-        },
+        corpus={line["_id"]: f"{line.get('title', '')}\n{line['text']}".strip() for line in lines},
         queries={line["_id"]: line["text"] for line in read_lines(folder / "queries.jsonl", "_id", "text")},
         qrels=_qrels(folder / "qrels.tsv"),
     )

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rag_plugins.errors import BadInput, require
 from rag_plugins.funnel.trials import Trial
 from rag_plugins.funnel.tuning import Tuning
 
-__all__ = ["plot_tuning"]
+if TYPE_CHECKING:
+    from rag_plugins.evaluation.blending import Blend
+    from rag_plugins.evaluation.calibration import Calibration
+    from rag_plugins.evaluation.reranking import RerankTuning
+
+__all__ = ["plot_reranking", "plot_tuning"]
 
 _BELOW = 0.2
 """How far below the target recall is of interest."""
@@ -38,6 +44,63 @@ def plot_tuning(tuning: Tuning, path: Path) -> None:
     axes.set_title(f"{tuning.rows:,} vectors of {tuning.dim} numbers, {tuning.queries} queries")
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right", fontsize="small", ncols=2)
+    _save(figure, path)
+
+
+def plot_reranking(tuning: RerankTuning, path: Path) -> None:
+    """How true probabilities are on other queries, the curve of scores to them; nDCG@10 against the blend.
+
+    As `plot_tuning` has it for `path` and errors.
+    """
+    figures: Any = require("matplotlib.figure", extra="evaluation")
+    panels: list[Callable[[Any], None]] = []
+    if fitted := tuning.calibration:
+        panels += [partial(_reliability, fitted=fitted), partial(_curve, fitted=fitted)]
+    if blend := tuning.blend:
+        panels.append(partial(_blends, blend=blend))
+    figure = figures.Figure(figsize=(5.5 * len(panels), 5), layout="constrained")
+    figure.suptitle(f"rerank stage {tuning.stage}, {tuning.name}")
+    for axes, draw in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        draw(axes)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize="small")
+    _save(figure, path)
+
+
+def _reliability(axes: Any, fitted: Calibration) -> None:
+    axes.plot([0, 1], [0, 1], color="0.5", linestyle="--", linewidth=1, label="perfect")
+    for quality, label in ((fitted.before, f"before: {fitted.scaling}"), (fitted.after, "isotonic")):
+        said, share = ([getattr(each, name) for each in quality.bins] for name in ("said", "relevant"))
+        (line,) = axes.plot(said, share, linewidth=1, label=f"{label}, error {quality.error:.3f}")
+        # Areas tell how many pairs a point stands for: most passages read are not relevant.
+        sizes = [15 + 400 * bin.pairs / fitted.pairs for bin in quality.bins]
+        axes.scatter(said, share, s=sizes, color=line.get_color(), alpha=0.6, zorder=3)
+    axes.set_xlabel("probability, as said")
+    axes.set_ylabel("share that is relevant")
+    axes.set_title(f"{fitted.pairs:,} passages read, {fitted.base_rate:.1%} relevant")
+
+
+def _curve(axes: Any, fitted: Calibration) -> None:
+    scores, probabilities = zip(*fitted.curve, strict=True)
+    axes.plot(scores, probabilities, marker=".", linewidth=1, label=f"{len(fitted.curve)} points")
+    if (bound := fitted.suggested) is not None:
+        axes.axhline(bound, color="red", linestyle="--", linewidth=1, label=f"min_score {bound:g}, suggested")
+    axes.set_xlabel("score")
+    axes.set_ylabel("probability")
+    axes.set_title("calibration")
+
+
+def _blends(axes: Any, blend: Blend) -> None:
+    spread = [2 * error for error in blend.errors]
+    axes.errorbar(blend.shares, blend.ndcg, spread, marker=".", capsize=3, label="± 2 errors of the gain")
+    for label, share, colour in (("present", blend.present, "black"), ("chosen", blend.chosen, "red")):
+        axes.scatter([share], [blend.at(share)], marker="*", s=150, color=colour, label=label, zorder=3)
+    axes.set_xlabel("blend: share of the rerank score")
+    axes.set_ylabel("nDCG@10")
+    axes.set_title(f"{blend.queries} queries")
+
+
+def _save(figure: Any, path: Path) -> None:
     try:
         figure.savefig(path, dpi=144)
     except (OSError, ValueError) as error:
