@@ -1,0 +1,207 @@
+"""Reranking 25, 50, 100 passages by a cross-encoder of MiniLM's size, beside `CrossEncoder.predict` as installed.
+
+    python -m benchmarks.rerank
+    python -m benchmarks.rerank --corpus ../shared/data/medquad-eval
+
+Every round has a question and passages of its own, which all sides score one after the other on one thread,
+after a round that does not count. Times are of process CPU; speedups are medians of the rounds' ratios.
+`ours` is what the rule chooses on this machine; `fp32` is lossless, on torch. The floor is the time of the
+full model's matrix products on the unpadded pairs, at the rate that torch reaches here in ours' precision.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.cross_encoders import OURS, PEERS, reranker, save_cross_encoder
+from benchmarks.floors import Layers, gemm_gflops, processor
+from benchmarks.memory import peak_of_reranking
+from benchmarks.passages import read_asked, shortlists
+from benchmarks.rounds import Round, Side, agreement, run_rounds, speedup
+from rag_plugins.errors import ConfigError, MissingExtra, require
+from rag_plugins.models.batching import token_batches
+from rag_plugins.models.compute.rule import Choice
+
+_REFERENCE = next(iter(PEERS))
+_BATCH = 32
+"""Pairs in a batch of `CrossEncoder.predict` as installed."""
+
+_ROWS = 1024
+"""Of the matrix products that are the floor."""
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def main() -> None:
+    """Save the model, score in each way, print."""
+    options = _options()
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    require("torch", extra="models").set_num_threads(1)
+    questions, passages = read_asked(options.corpus)
+    sizes = sorted(options.pairs)
+    asked = list(shortlists(questions, passages, options.rounds + 1, sizes[-1], options.seed))
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "minilm-head"
+        save_cross_encoder(folder, [(question, text) for question, texts in asked[:2] for text in texts])
+        rounds = list(run_rounds(_sides(folder), asked, sizes))
+        lengths = [_lengths(folder, *done.asked) for done in rounds]
+        peaks = [peak_of_reranking(folder, asked[0][0], passages, pairs) for pairs in sorted(options.memory)]
+        choice = reranker(folder).choice
+        layers = Layers.of(require("transformers", extra="models").AutoConfig.from_pretrained(folder))
+    figures = (
+        _compared(rounds, sizes)
+        | _floor(rounds, lengths, layers, choice)
+        | _padding(lengths, sizes, choice)
+        | {"memory_1000_over_100": peaks[-1] / peaks[0], "memory_mb": peaks[-1] / 2**20}
+    )
+    _print(rounds, figures, sizes, choice)
+    print(json.dumps({name: round(f, 6) if isinstance(f, float) else f for name, f in figures.items()}))
+
+
+def _sides(folder: Path) -> dict[str, Side]:
+    sides: dict[str, Side] = {}
+    for name, make in {**PEERS, **OURS}.items():
+        try:
+            side = make(folder)
+            side.score("is it there?", side.prepare(["it is"]))
+        except (MissingExtra, ConfigError) as error:
+            Console(stderr=True).print(f"{name} is left out: {error}", markup=False)
+        else:
+            sides[name] = side
+    return sides
+
+
+def _lengths(folder: Path, question: str, passages: Sequence[str]) -> list[int]:
+    """Tokens of each pair, as both read them."""
+    tokenizer = require("transformers", extra="models").AutoTokenizer.from_pretrained(folder)
+    pairs: Mapping[str, Sequence[Sequence[int]]] = tokenizer(
+        [question] * len(passages), list(passages), truncation=True
+    )
+    return [len(ids) for ids in pairs["input_ids"]]
+
+
+def _compared(rounds: Sequence[Round], sizes: Sequence[int]) -> dict[str, Any]:
+    """Of `ours` under plain names, of the others with theirs before."""
+    figures: dict[str, Any] = {}
+    for name in rounds[0].scores:
+        if name != _REFERENCE:
+            speedups = {f"speedup_{size}": speedup(rounds, name, _REFERENCE, size) for size in sizes}
+            own = speedups | agreement(rounds, name, _REFERENCE)
+            figures |= {_key(name, figure): value for figure, value in own.items()}
+    reference = np.concatenate([done.scores[_REFERENCE] for done in rounds])
+    return figures | {"score_deviation": float(reference.std())}
+
+
+def _key(side: str, figure: str) -> str:
+    return figure if side == "ours" else f"{side}_{figure}"
+
+
+def _floor(
+    rounds: Sequence[Round], lengths: Sequence[Sequence[int]], layers: Layers, choice: Choice
+) -> dict[str, Any]:
+    """How far ours is from the matrix products alone, at the largest size."""
+    bf16 = choice.precision == "bf16"
+    rates = {kind: gemm_gflops(kind, layers.shapes(_ROWS)) for kind in ("fp32", "bf16")[: 1 + bf16]}
+    flops = [layers.flops(of_round) for of_round in lengths]
+
+    def ratio(side: str, rate: float) -> float:
+        times = (done.cpu[side, len(of_round)] for done, of_round in zip(rounds, lengths, strict=True))
+        return median(time * rate * 1e9 / needed for time, needed in zip(times, flops, strict=True))
+
+    size = len(lengths[0])
+    return {
+        "processor": processor(),
+        "backend": choice.backend,
+        "precision": choice.precision,
+        "bf16": bf16,
+        "gflops_fp32": rates["fp32"],
+        "gflops_bf16": rates.get("bf16"),
+        "bf16_over_fp32": rates["bf16"] / rates["fp32"] if bf16 else None,
+        f"floor_ratio_{size}": ratio("ours", rates["bf16" if bf16 else "fp32"]),
+        f"fp32_floor_ratio_{size}": ratio("fp32", rates["fp32"]),
+        f"floor_speedup_{size}": ratio(_REFERENCE, rates["bf16" if bf16 else "fp32"]),
+    }
+
+
+def _padding(lengths: Sequence[Sequence[int]], sizes: Sequence[int], choice: Choice) -> dict[str, Any]:
+    every = [length for of_round in lengths for length in of_round]
+    figures = {"tokens_mean": fmean(every), "tokens_median": median(every), "tokens_max": max(every)}
+    for size in sizes:
+        heads = [of_round[:size] for of_round in lengths]
+        figures[f"reference_padding_{size}"] = fmean(_share(head, _in_fixed(head)) for head in heads)
+        figures[f"padding_{size}"] = fmean(_share(head, token_batches(head, choice.budget)) for head in heads)
+    return figures
+
+
+def _in_fixed(lengths: Sequence[int]) -> Iterator[list[int]]:
+    ordered = sorted(range(len(lengths)), key=lambda n: -lengths[n])
+    return (ordered[start : start + _BATCH] for start in range(0, len(ordered), _BATCH))
+
+
+def _share(lengths: Sequence[int], batches: Iterable[Sequence[int]]) -> float:
+    """What padding adds to the tokens."""
+    return sum(len(batch) * max(lengths[n] for n in batch) for batch in batches) / sum(lengths) - 1
+
+
+def _print(rounds: Sequence[Round], figures: Mapping[str, Any], sizes: Sequence[int], choice: Choice) -> None:
+    console = Console()
+    table = Table("pairs", title="reranking on one thread; median ms of process CPU")
+    for column in ("side", "ms CPU", "ms wall", "speedup"):
+        table.add_column(column, justify="left" if column == "side" else "right", no_wrap=True)
+    for size in sizes:
+        for name in filter(rounds[0].scores.__contains__, {**PEERS, **OURS}):
+            times = (median(seconds[name, size] for seconds in kind) for kind in _kinds(rounds))
+            cells = [f"{1000 * seconds:.0f}" for seconds in times]
+            table.add_row(str(size), name, *cells, f"{figures.get(_key(name, f'speedup_{size}'), 1.0):.2f}")
+    console.print(table)
+    last = sizes[-1]
+    for line in (
+        f"ours: {choice.why}",
+        f"pairs: {figures['tokens_mean']:.0f} tokens (median {figures['tokens_median']:.0f}, at most "
+        f"{figures['tokens_max']}); padding "
+        + ", ".join(
+            f"at {size} +{figures[f'reference_padding_{size}']:.0%} (ours +{figures[f'padding_{size}']:.0%})"
+            for size in sizes
+        ),
+        f"scores: deviation {figures['score_deviation']:.2f}, correlation {figures['correlation']:.6f}, "
+        f"largest difference {figures['max_difference']:.4f}, same best ten: {figures['same_top10']}",
+        f"{figures['processor']}: {figures['gflops_fp32']:.0f} GFLOP/s in fp32"
+        + (f", {figures['gflops_bf16']:.0f} in bf16" if figures["bf16"] else ", no bf16"),
+        f"at {last}: {figures[f'floor_ratio_{last}']:.2f} times the floor, which is "
+        f"{figures[f'floor_speedup_{last}']:.1f} times as fast as the reference",
+        f"memory at its peak: {figures['memory_mb']:.0f} MB, {figures['memory_1000_over_100']:.2f} times that of a tenth",
+    ):
+        console.print(line, highlight=False, markup=False)
+
+
+def _kinds(rounds: Sequence[Round]) -> tuple[list[dict[tuple[str, int], float]], ...]:
+    return [done.cpu for done in rounds], [done.wall for done in rounds]
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--pairs", type=int, nargs="+", default=[25, 50, 100], help="passages to rerank")
+    parser.add_argument("--rounds", type=int, default=7, help="questions, each with passages of its own")
+    parser.add_argument("--corpus", type=Path, help="a folder in BEIR format instead of Python's manual")
+    parser.add_argument(
+        "--memory", type=int, nargs=2, default=[100, 1000], help="pairs to compare the peaks of"
+    )
+    parser.add_argument("--seed", type=int, default=1)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
