@@ -13,13 +13,18 @@ from sentence_transformers.cross_encoder.modules import LogitScore, Transformer
 from tiny_causal import make_bpe, save_causal
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from rag_plugins.config import ComputeConfig, CrossEncoderConfig
 from rag_plugins.errors import ConfigError
 from rag_plugins.models.presets import RERANKER_PRESETS
+from rag_plugins.models.protocols import Candidate
 from rag_plugins.models.rerank.causal import causal_modules
+from rag_plugins.models.rerank.cross_encoder import CrossEncoderReranker
 from rag_plugins.models.rerank.cutting import Limit, cut
 from rag_plugins.models.rerank.templates import chat_pairs, reads_messages, template_pairs
 from rag_plugins.models.tokenizer import SafeTokenizer
+from rag_plugins.types import EmbedText
 
+EXACT = ComputeConfig(backend="torch", precision="fp32")
 QUERY = "Which valve is red?"
 PASSAGES = [
     "The red valve.",
@@ -126,18 +131,23 @@ def model_scores(model, pairs, longest):
 
 @pytest.mark.parametrize("instruction", [None, "Find\nthe red {query}"])
 @pytest.mark.parametrize("longest", [200, 512])
-def test_scores_are_those_of_the_published_recipe(published, instruction, longest):
+def test_scores_are_those_of_the_published_recipe(published, instruction, longest, monkeypatch):
     preset, folder, recipe, true, false = published
-    model = CrossEncoder(modules=causal_modules(folder, preset))
+    tokenizer = AutoTokenizer.from_pretrained(folder)
     told = instruction or preset.instruction
-    pairs = template_pairs(SafeTokenizer(model.tokenizer), preset.template, QUERY, PASSAGES, told)
-    rows = [recipe(model.tokenizer, passage, instruction, longest) for passage in PASSAGES]
-    mine = [cut(pair, Limit(longest)).pieces[0].ids.tolist() for pair in pairs]
-    assert mine == rows
+    pairs = template_pairs(SafeTokenizer(tokenizer), preset.template, QUERY, PASSAGES, told)
+    rows = [recipe(tokenizer, passage, instruction, longest) for passage in PASSAGES]
+    assert [cut(pair, Limit(longest)).pieces[0].ids.tolist() for pair in pairs] == rows
     assert (max(map(len, rows)) == longest) == (longest == 200)
-    expected = recipe_scores(folder, rows, true, false)
-    assert model_scores(model, pairs, longest) == pytest.approx(expected, abs=1e-4)
-    assert expected.std() > 0.1
+    logits = recipe_scores(folder, rows, true, false)
+    expected = 1 / (1 + np.exp(-logits)) if preset.scale == "probability" else logits
+    monkeypatch.setitem(RERANKER_PRESETS, "tiny", replace(preset, name="tiny", hub_id=str(folder)))
+    config = CrossEncoderConfig(model="tiny", max_length=longest, instruction=instruction)
+    candidates = [Candidate((EmbedText(passage),)) for passage in PASSAGES]
+    scores = CrossEncoderReranker(config, EXACT).score(QUERY, candidates)
+    assert scores.values == pytest.approx(expected, abs=1e-4)
+    assert expected.std() > 0.05
+    assert list(scores.read) == ([3] if longest == 200 else [])
 
 
 # As Qwen3-Reranker's own folder has it.
@@ -160,10 +170,10 @@ def saved_folder(folder, template=None, **settings):
         processor_kwargs={"chat_template": template} if template else {},
     )
     true, false = transformer.tokenizer.convert_tokens_to_ids(["yes", "no"])
-    CrossEncoder(modules=[transformer, LogitScore(true, false)], **settings).save_pretrained(
-        str(folder / "saved")
-    )
-    return CrossEncoder(str(folder / "saved"), activation_fn=torch.nn.Identity())
+    answers = LogitScore(true, false)
+    made = CrossEncoder(modules=[transformer, answers], activation_fn=torch.nn.Identity(), **settings)
+    made.save_pretrained(str(folder / "saved"))
+    return CrossEncoder(str(folder / "saved"))
 
 
 @pytest.mark.parametrize(
@@ -177,12 +187,25 @@ def saved_folder(folder, template=None, **settings):
 def test_a_folder_with_a_chat_template_scores_as_sentence_transformers_does(tmp_path, settings, instruction):
     model = saved_folder(tmp_path, CHAT, **settings)
     assert reads_messages(model)
-    pairs = chat_pairs(SafeTokenizer(model.tokenizer), model, QUERY, PASSAGES, instruction)
     for longest in (100, 512):
         model.max_seq_length = longest
         expected = model.predict([(QUERY, passage) for passage in PASSAGES], prompt=instruction)
-        assert model_scores(model, pairs, longest) == pytest.approx(expected, abs=1e-4)
+        config = CrossEncoderConfig(
+            model=str(tmp_path / "saved"), max_length=longest, instruction=instruction
+        )
+        scores = CrossEncoderReranker(config, EXACT).score_pairs([(QUERY, passage) for passage in PASSAGES])
+        assert scores == pytest.approx(expected, abs=1e-4)
         assert expected.std() > 0.1
+
+
+def test_a_folder_without_one_scores_the_pair_as_sentence_transformers_does(tmp_path):
+    model = saved_folder(tmp_path)
+    assert not reads_messages(model)
+    expected = model.predict([(QUERY, passage) for passage in PASSAGES])
+    reranker = CrossEncoderReranker(CrossEncoderConfig(model=str(tmp_path / "saved")), EXACT)
+    scores = reranker.score_pairs([(QUERY, passage) for passage in PASSAGES])
+    assert scores == pytest.approx(expected, abs=1e-4)
+    assert expected.std() > 0.1
 
 
 def test_a_passage_that_is_a_path_or_an_address_is_read_as_text(tmp_path):
