@@ -14,7 +14,7 @@ from rag_plugins.models.compute.first_token import read_first_token_only
 from rag_plugins.models.compute.rule import Choice
 from rag_plugins.models.compute.run import accelerate
 from rag_plugins.models.facts import RerankerPreset
-from rag_plugins.models.rerank.causal import causal_modules, padded
+from rag_plugins.models.rerank.causal import causal_modules
 from rag_plugins.models.rerank.cutting import Limit, Pieces, cut, cut_by_tokenizer
 from rag_plugins.models.rerank.pair_model import PairModel, Reader, Texts
 from rag_plugins.models.rerank.pairs import Pair, SequenceLayout
@@ -41,7 +41,7 @@ def load_pair_model(source: Source) -> PairModel:
         model = _model(source).eval().float()
         _check(model, source.path)
         limit_length(model, source.max_length)
-        padded(model.tokenizer)
+        _make_padded(model)
         tokenizer = SafeTokenizer(model.tokenizer)
         reader = _reader(model, tokenizer, source)
         variant = "first token" if read_first_token_only(model.transformers_model) else ""
@@ -81,6 +81,17 @@ def _check(model: Any, path: Path) -> None:
             f"{path} holds {', '.join(made) or 'a model'}, which has no head that scores pairs: choose a "
             "cross-encoder"
         )
+
+
+def _make_padded(model: Any) -> None:
+    """A token to pad with where there is none: not that which pairs end with, as some classifiers read it."""
+    tokenizer, config = model.tokenizer, model[0].config.get_text_config()
+    if tokenizer.pad_token_id is None:
+        last = tokenizer("a", text_pair="b")["input_ids"][-1]
+        others = (id for id in (tokenizer.eos_token_id, *range(len(tokenizer))) if id not in (last, None))
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(next(others))
+    if config.pad_token_id is None:
+        config.pad_token_id = tokenizer.pad_token_id
 
 
 def _reader(model: Any, tokenizer: SafeTokenizer, source: Source) -> Reader:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -95,6 +97,8 @@ class PairModel:
             if piece.types is not None:
                 types[row, place] = piece.types
         features = {"input_ids": ids, "attention_mask": mask}
+        if self._placed:
+            features["position_ids"] = np.maximum(mask.cumsum(axis=1) - 1, 0)
         return features if batch[0].types is None else {**features, "token_type_ids": types}
 
     def _forward(self, arrays: Mapping[str, NDArray[np.int64]]) -> FloatArray:
@@ -111,6 +115,16 @@ class PairModel:
         with torch.inference_mode():
             scores = self.model.activation_fn(self.model(features)["scores"].float())
         return as_array(scores).reshape(len(arrays["input_ids"]))
+
+    @cached_property
+    def _placed(self) -> bool:
+        """Whether it is told positions: learned ones would count the padding before a text as well."""
+        transformer = self.model[0]
+        return (
+            transformer.transformer_task == "text-generation"
+            and self.choice.backend == "torch"
+            and "position_ids" in inspect.signature(transformer.model.forward).parameters
+        )
 
     def _too_long(self, query: str) -> QueryTooLong:
         tokens = len(self.tokenizer([query], add_special_tokens=False)["input_ids"][0])

@@ -1,15 +1,11 @@
 import numpy as np
 import pytest
-import torch
-from sentence_transformers import CrossEncoder
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from rag_plugins.config import Bm25Leg, CrossEncoderConfig, DenseLeg
-from rag_plugins.errors import ConfigError, ModelNotFound, SideError, StoreError, UnknownPreset
+from rag_plugins.config import Bm25Leg, DenseLeg
+from rag_plugins.errors import SideError, StoreError
 from rag_plugins.models.bm25 import Bm25Encoder
 from rag_plugins.models.dense import DenseEncoder
 from rag_plugins.models.protocols import Candidate, Representation
-from rag_plugins.models.rerank.cross_encoder import CrossEncoderReranker
 from rag_plugins.models.rerank.late_interaction import LateInteractionReranker
 from rag_plugins.models.tokens import pack_tokens, unpack_tokens
 from rag_plugins.types import EmbedImage, EmbedText
@@ -147,85 +143,3 @@ class TestLateInteraction:
     def test_the_sides_do_not_mix(self, tiny):
         with pytest.raises(SideError):
             LateInteractionReranker(tiny).score(EmbedText("red"), candidates("red"))
-
-
-class TestCrossEncoder:
-    def test_scores_equal_a_direct_computation(self, tiny_cross_encoder):
-        scores = (
-            CrossEncoderReranker(CrossEncoderConfig(model=str(tiny_cross_encoder)))
-            .score("red pump", candidates(*PASSAGES))
-            .values
-        )
-        tokenizer = AutoTokenizer.from_pretrained(tiny_cross_encoder)
-        model = AutoModelForSequenceClassification.from_pretrained(tiny_cross_encoder).eval()
-        for score, passage in zip(scores, PASSAGES, strict=True):
-            with torch.inference_mode():
-                logit = model(**tokenizer("red pump", passage, return_tensors="pt")).logits[0, 0]
-            assert score == pytest.approx(torch.sigmoid(logit).item(), abs=1e-5)
-        assert scores.std() > 0.01
-
-    def test_scores_equal_sentence_transformers(self, tiny_cross_encoder):
-        passages = [" ".join(PASSAGES[: n % 5 + 1]) for n in range(40)]
-        reranker = CrossEncoderReranker(CrossEncoderConfig(model=str(tiny_cross_encoder)))
-        expected = CrossEncoder(str(tiny_cross_encoder)).predict([("red pump", text) for text in passages])
-        assert reranker.score("red pump", candidates(*passages)).values == pytest.approx(expected, abs=1e-5)
-
-    def test_views_are_joined_and_an_image_alone_reads_as_empty(self, tiny_cross_encoder):
-        reranker = CrossEncoderReranker(CrossEncoderConfig(model=str(tiny_cross_encoder)))
-        image = EmbedImage("0" * 64)
-        scores = reranker.score(
-            "red", [Candidate((EmbedText("the"), image, EmbedText("pump"))), Candidate((image,))]
-        ).values
-        assert scores == pytest.approx(reranker.score("red", candidates("the\npump", "")).values, abs=1e-6)
-
-    def test_odd_input_has_finite_scores(self, tiny_cross_encoder):
-        reranker = CrossEncoderReranker(CrossEncoderConfig(model=str(tiny_cross_encoder)))
-        scores = reranker.score("red " * 2500, candidates("", "pump " * 2000, "\ud800", "水")).values
-        assert np.isfinite(scores).all()
-        assert reranker.score("red", []).values.shape == (0,)
-
-    def test_scores_that_are_not_finite_become_the_lowest(self, tiny_cross_encoder, tmp_path):
-        model = AutoModelForSequenceClassification.from_pretrained(tiny_cross_encoder)
-        with torch.no_grad():
-            tokenizer = AutoTokenizer.from_pretrained(tiny_cross_encoder)
-            model.bert.embeddings.word_embeddings.weight[tokenizer.vocab["blue"]] = float("nan")
-        model.save_pretrained(tmp_path)
-        tokenizer.save_pretrained(tmp_path)
-        reranker = CrossEncoderReranker(CrossEncoderConfig(model=str(tmp_path)))
-        scores = reranker.score("red", candidates("pump", "blue", "valve")).values
-        assert np.isfinite(scores).all()
-        assert scores[1] == min(scores)
-        assert reranker.score("red", candidates("blue")).values.tolist() == [0.0]
-
-    def test_max_length_cuts_the_passage(self, tiny_cross_encoder):
-        short = CrossEncoderReranker(CrossEncoderConfig(model=str(tiny_cross_encoder), max_length=8))
-        scores = short.score(
-            "red", candidates("pump valve filter red blue green", "pump valve filter red month")
-        ).values
-        assert scores[0] == pytest.approx(scores[1], abs=1e-6)
-        with pytest.raises(ConfigError, match="at most 64"):
-            too_long = CrossEncoderConfig(model=str(tiny_cross_encoder), max_length=65)
-            CrossEncoderReranker(too_long).score("red", candidates("pump"))
-
-    def test_a_classifier_with_several_labels_is_refused(self, three_label_model):
-        with pytest.raises(ConfigError, match="3 labels"):
-            CrossEncoderReranker(CrossEncoderConfig(model=str(three_label_model))).score(
-                "red", candidates("pump")
-            )
-
-    def test_names(self, tiny_cross_encoder):
-        assert CrossEncoderReranker(CrossEncoderConfig()).name == "ms-marco-MiniLM-L-6-v2"
-        assert (
-            CrossEncoderReranker(CrossEncoderConfig(model=str(tiny_cross_encoder))).name
-            == tiny_cross_encoder.name
-        )
-        with pytest.raises(UnknownPreset, match="bge-reranker-base"):
-            CrossEncoderReranker(CrossEncoderConfig(model="bge"))
-
-    def test_a_model_that_is_not_there_says_so(self, monkeypatch, tmp_path):
-        import huggingface_hub.constants as hub
-
-        monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path))
-        monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
-        with pytest.raises(ModelNotFound, match="cross-encoder/ms-marco-MiniLM-L-6-v2"):
-            CrossEncoderReranker(CrossEncoderConfig()).score("red", candidates("pump"))
