@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from sentence_transformers import CrossEncoder
 from tiny_models import make_tokenizer
 from torch.nn import functional
 
@@ -397,6 +398,30 @@ def test_weights_of_the_gte_authors_need_none_of_their_code(tmp_path, prefix):
     text = "the red pump is changed every month, the valve every month"
     found = DenseEncoder(DenseLeg(model=str(folder), pooling="cls")).encode_queries([text]).dense[0]
     np.testing.assert_allclose(found, normalise(gte_vector(weights, tokenizer(text)["input_ids"])), atol=1e-5)
+
+
+def test_rerankers_of_the_gte_authors_need_none_of_it_either(tmp_path):
+    tokenizer = make_tokenizer()
+    tokenizer.save_pretrained(tmp_path)
+    classes = {**GTE["auto_map"], "AutoModelForSequenceClassification": "Alibaba-NLP/new-impl--modeling.New"}
+    made = {
+        "architectures": ["NewForSequenceClassification"],
+        "auto_map": classes,
+        "id2label": {"0": "LABEL_0"},
+    }
+    (tmp_path / "config.json").write_text(json.dumps({**GTE, **made, "vocab_size": len(tokenizer)}))
+    weights = gte_weights(len(tokenizer))
+    head = {"new.pooler.dense.weight": (WIDTH, WIDTH), "new.pooler.dense.bias": (WIDTH,)}
+    head |= {"classifier.weight": (1, WIDTH), "classifier.bias": (1,)}
+    head = {name: torch.randn(shape) for name, shape in head.items()}
+    named = {f"new.{name}": tensor.contiguous() for name, tensor in weights.items()} | head
+    save_file(named, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with loadable(tmp_path, Permission()) as source:
+        model = CrossEncoder(str(source.path))
+    first = torch.from_numpy(gte_vector(weights, tokenizer("red pump", "the valve")["input_ids"]))
+    pooled = torch.tanh(first @ head["new.pooler.dense.weight"].T + head["new.pooler.dense.bias"])
+    expected = torch.sigmoid(pooled @ head["classifier.weight"].T + head["classifier.bias"])
+    assert model.predict([("red pump", "the valve")]) == pytest.approx(expected.numpy(), abs=1e-5)
 
 
 @pytest.mark.parametrize(
