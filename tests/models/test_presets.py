@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from rag_plugins.config import PIPELINES, CrossEncoderConfig, DenseLeg, SparseLeg
@@ -58,3 +60,22 @@ def test_a_bge_m3_is_the_same_model_in_both_tables():
 
 def test_each_kind_of_sparse_model_has_a_preset():
     assert {preset.kind for preset in SPARSE_PRESETS.values()} == {"splade", "inference-free", "m3"}
+
+
+def test_templates_of_rerankers_have_one_place_for_each_text():
+    causal = [preset for preset in RERANKER_PRESETS.values() if preset.template]
+    assert {preset.name.split("-")[0] for preset in causal} == {"bge", "mxbai", "Qwen3"}
+    for preset in causal:
+        places = re.findall(r"\{(\w*)\}", "".join(preset.template))
+        assert sorted(set(places) - {"instruction"}) == ["document", "query"]
+        assert len(places) == len(set(places))
+        assert preset.instruction is None or "instruction" in places
+        assert all(answer is None or answer.isalnum() for answer in preset.answers)
+
+
+def test_each_kind_of_reranker_has_a_preset():
+    kinds = {preset.name: preset.kind for preset in RERANKER_PRESETS.values()}
+    assert set(kinds.values()) == {"causal", "classifier", "multimodal"}
+    assert kinds["bge-reranker-v2-gemma"] == "causal"
+    assert kinds["ms-marco-MiniLM-L-6-v2"] == "classifier"
+    assert kinds["Qwen3-VL-Reranker-2B"] == "multimodal"
