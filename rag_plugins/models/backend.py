@@ -33,8 +33,8 @@ _logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# Configuration, tokenizer and safetensors: never a pickle, never code.
-_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
+# Configuration, tokenizer, chat templates and safetensors: never a pickle, never code.
+_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 _OTHER_RUNTIMES = ["onnx/*", "openvino/*"]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from rag_plugins.errors import ConfigError, require
 from rag_plugins.models.facts import RerankerPreset
 
-__all__ = ["causal_modules", "padded"]
+__all__ = ["causal_modules"]
 
 
 def causal_modules(
@@ -29,16 +29,8 @@ def causal_modules(
         processor_kwargs={**local},
         config_kwargs={**local},
     )
-    tokenizer = padded(transformer.tokenizer)
-    answers = [answer and _token(tokenizer, answer) for answer in preset.answers]
+    answers = [answer and _token(transformer.tokenizer, answer) for answer in preset.answers]
     return [transformer, modules.LogitScore(*answers)]
-
-
-def padded(tokenizer: Any) -> Any:
-    """The tokenizer, with a token to pad with: any will do, since what is padding is masked."""
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
-    return tokenizer
 
 
 def _token(tokenizer: Any, answer: str) -> int:

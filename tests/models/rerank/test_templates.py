@@ -120,15 +120,6 @@ def recipe_scores(folder, rows, true, false):
     return (scores - logits[:, tokenizer.convert_tokens_to_ids(false)] if false else scores).numpy()
 
 
-def model_scores(model, pairs, longest):
-    """Scores of pairs by a CrossEncoder's own modules."""
-    rows = [cut(pair, Limit(longest)).pieces[0].ids.tolist() for pair in pairs]
-    padded = model.tokenizer.pad({"input_ids": rows}, return_tensors="pt")
-    features = {**padded, "modality": "text", "logits_to_keep": 1}
-    with torch.inference_mode():
-        return model(features)["scores"][:, 0].numpy()
-
-
 @pytest.mark.parametrize("instruction", [None, "Find\nthe red {query}"])
 @pytest.mark.parametrize("longest", [200, 512])
 def test_scores_are_those_of_the_published_recipe(published, instruction, longest, monkeypatch):
@@ -236,14 +227,18 @@ def test_a_template_may_strip_or_replace_the_passage(tmp_path):
     assert all(model.tokenizer.decode(pair.after).startswith("<|im_end|>") for pair in pairs)
 
 
-def test_a_tokenizer_without_padding_gets_some(tmp_path):
+def test_a_tokenizer_without_padding_is_no_obstacle(tmp_path, monkeypatch):
     folder = save_causal(tmp_path, "Qwen2", padding=False)
-    preset = RERANKER_PRESETS["mxbai-rerank-base-v2"]
-    model = CrossEncoder(modules=causal_modules(folder, preset))
-    pairs = template_pairs(SafeTokenizer(model.tokenizer), preset.template, QUERY, PASSAGES, None)
-    together = model_scores(model, pairs, 512)
-    alone = np.concatenate([model_scores(model, [pair], 512) for pair in pairs])
-    assert together == pytest.approx(alone, abs=1e-4)
+    preset = replace(RERANKER_PRESETS["mxbai-rerank-base-v2"], name="tiny", hub_id=str(folder))
+    monkeypatch.setitem(RERANKER_PRESETS, "tiny", preset)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert tokenizer.pad_token is None
+    expected = recipe_scores(
+        folder, [mxbai_recipe(tokenizer, passage, None, 512) for passage in PASSAGES], "1", "0"
+    )
+    reranker = CrossEncoderReranker(CrossEncoderConfig(model="tiny", max_length=512), EXACT)
+    scores = reranker.score_pairs([(QUERY, passage) for passage in PASSAGES])
+    assert scores == pytest.approx(expected, abs=1e-4)
 
 
 def test_an_answer_has_to_be_one_token(published):
