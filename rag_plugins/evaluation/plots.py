@@ -70,14 +70,24 @@ def plot_reranking(tuning: RerankTuning, path: Path) -> None:
 def _reliability(axes: Any, fitted: Calibration) -> None:
     axes.plot([0, 1], [0, 1], color="0.5", linestyle="--", linewidth=1, label="perfect")
     for quality, label in ((fitted.before, f"before: {fitted.scaling}"), (fitted.after, "isotonic")):
-        said, share = ([getattr(each, name) for each in quality.bins] for name in ("said", "relevant"))
+        said = [bin.said for bin in quality.bins]
+        share = [bin.relevant for bin in quality.bins]
         (line,) = axes.plot(said, share, linewidth=1, label=f"{label}, error {quality.error:.3f}")
-        # Areas tell how many pairs a point stands for: most passages read are not relevant.
+        # Most passages read are irrelevant, so that few stand behind a high probability.
+        low, high = zip(*(_interval(bin.relevant, bin.pairs) for bin in quality.bins), strict=True)
+        axes.vlines(said, low, high, color=line.get_color(), alpha=0.5)
         sizes = [15 + 400 * bin.pairs / fitted.pairs for bin in quality.bins]
         axes.scatter(said, share, s=sizes, color=line.get_color(), alpha=0.6, zorder=3)
     axes.set_xlabel("probability, as said")
-    axes.set_ylabel("share that is relevant")
+    axes.set_ylabel("share that is relevant, 95 % interval")
     axes.set_title(f"{fitted.pairs:,} passages read, {fitted.base_rate:.1%} relevant")
+
+
+def _interval(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
+    """Of a share that was counted (Wilson 1927)."""
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    reach = z / (1 + z * z / count) * (share * (1 - share) / count + z * z / (4 * count**2)) ** 0.5
+    return middle - reach, middle + reach
 
 
 def _curve(axes: Any, fitted: Calibration) -> None:
@@ -92,9 +102,12 @@ def _curve(axes: Any, fitted: Calibration) -> None:
 
 def _blends(axes: Any, blend: Blend) -> None:
     spread = [2 * error for error in blend.errors]
-    axes.errorbar(blend.shares, blend.ndcg, spread, marker=".", capsize=3, label="± 2 errors of the gain")
-    for label, share, colour in (("present", blend.present, "black"), ("chosen", blend.chosen, "red")):
-        axes.scatter([share], [blend.at(share)], marker="*", s=150, color=colour, label=label, zorder=3)
+    label = "± 2 standard errors of the gain"
+    axes.errorbar(blend.shares, blend.ndcg, spread, marker=".", linewidth=1, capsize=3, label=label)
+    same = blend.chosen == blend.present
+    stars = {"chosen, as it was": "red"} if same else {"present": "black", "chosen": "red"}
+    for (name, colour), share in zip(stars.items(), (blend.present, blend.chosen), strict=False):
+        axes.scatter([share], [blend.at(share)], marker="*", s=150, color=colour, label=name, zorder=3)
     axes.set_xlabel("blend: share of the rerank score")
     axes.set_ylabel("nDCG@10")
     axes.set_title(f"{blend.queries} queries")

@@ -17,28 +17,29 @@ from rag_plugins.funnel import Funnel
 
 __all__ = ["write_funnel", "write_stage"]
 
+_LOCAL = Config()
 _PER_LINE = 4
 """Points of a curve on a line of the file."""
 
 
-def write_funnel(path: Path, leg: str, funnel: Funnel | None, preset: str = "local") -> None:
+def write_funnel(path: Path, leg: str, funnel: Funnel | None, base: Config = _LOCAL) -> None:
     """Set the funnel of a dense leg in a TOML file, None as "off"; comments and order stay.
 
-    A file that is not there yet is made of the preset. Raises `ConfigError`, also for a file that cannot be
-    used as it is, and `UnknownPreset`.
+    A file that is not there yet is made of `base`. Raises `ConfigError`, also for a file that cannot be used
+    as it is.
     """
-    with _edited(path, preset, "legs") as document:
+    with _edited(path, base, "legs") as document:
         _set(_leg(document, leg, path), {"funnel": "off" if funnel is None else funnel.to_json()})
 
 
 def write_stage(
-    path: Path, number: int, change: Callable[[RerankerConfig], RerankerConfig], preset: str = "local"
+    path: Path, number: int, change: Callable[[RerankerConfig], RerankerConfig], base: Config = _LOCAL
 ) -> RerankerConfig:
     """Change a rerank stage, counted from 1, of a TOML file; what the file has now.
 
     Files are made and refused as `write_funnel` does it.
     """
-    with _edited(path, preset, "rerank") as document:
+    with _edited(path, base, "rerank") as document:
         stages = Config.make(document.unwrap()).rerank
         if not 1 <= number <= len(stages):
             raise ConfigError(f"{path}: no rerank stage {number}, it has {len(stages)}")
@@ -49,13 +50,13 @@ def write_stage(
 
 
 @contextmanager
-def _edited(path: Path, preset: str, part: str) -> Generator[Any]:
-    """The document of a file or of the preset, with this part; written on leaving, where it is usable."""
+def _edited(path: Path, base: Config, part: str) -> Generator[Any]:
+    """The document of a file or of `base`, with this part; written on leaving, where it is usable."""
     if path.exists():
         Config.from_toml(path)
         document = tomlkit.parse(path.read_text(encoding="utf-8"))
     else:
-        document = _of_preset(Config.preset(preset))
+        document = _as_document(base)
     if part not in document:
         document[part] = _tables(getattr(Config(), part))
     yield document
@@ -86,8 +87,8 @@ def _replace(path: Path, text: str) -> None:
         made.unlink(missing_ok=True)
 
 
-def _of_preset(config: Config) -> TOMLDocument:
-    """A preset as a file: its legs, and what differs from the defaults."""
+def _as_document(config: Config) -> TOMLDocument:
+    """A configuration as a file: its legs, and what differs from the defaults."""
     parts = {"legs", "rerank"}
     document = tomlkit.document()
     document.update(config.model_dump(mode="json", exclude=parts, exclude_defaults=True, exclude_none=True))

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from rag_plugins.config import PIPELINES, Config
-from rag_plugins.errors import BadInput, ConfigError, UnknownPreset
+from rag_plugins.errors import BadInput, ConfigError
 from rag_plugins.evaluation.plots import plot_tuning
-from rag_plugins.evaluation.settings import write_funnel
+from rag_plugins.evaluation.settings import write_funnel, write_stage
 from rag_plugins.funnel import Funnel, Rotation
 from rag_plugins.funnel.tuning import tune
 from rag_plugins.vectors import normalise
@@ -105,7 +105,7 @@ def test_a_configuration_without_legs_has_the_usual_ones(tmp_path):
 @pytest.mark.parametrize("preset", [name for name in PIPELINES if name != "lexical"])
 def test_a_new_configuration_is_the_preset_with_the_funnel(tmp_path, preset):
     path = tmp_path / "new.toml"
-    write_funnel(path, "dense", FUNNEL, preset)
+    write_funnel(path, "dense", FUNNEL, Config.preset(preset))
     first, *others = Config.preset(preset).legs
     expected = (first.model_copy(update={"funnel": FUNNEL}), *others)
     assert Config.from_toml(path) == Config.preset(preset).model_copy(update={"legs": expected})
@@ -131,10 +131,8 @@ def test_a_file_that_cannot_be_edited_stays_as_it_is(tmp_path, text, leg, reason
 
 
 def test_what_cannot_be_made_is_refused(tmp_path):
-    with pytest.raises(UnknownPreset):
-        write_funnel(tmp_path / "new.toml", "dense", FUNNEL, "nothing")
     with pytest.raises(ConfigError, match="it has none"):
-        write_funnel(tmp_path / "new.toml", "dense", FUNNEL, "lexical")
+        write_funnel(tmp_path / "new.toml", "dense", FUNNEL, Config.preset("lexical"))
     with pytest.raises(ConfigError, match="missing"):
         write_funnel(tmp_path / "missing" / "new.toml", "dense", FUNNEL)
     assert not list(tmp_path.iterdir())
@@ -144,3 +142,82 @@ def test_what_is_written_is_toml(tmp_path):
     write_funnel(tmp_path / "new.toml", "dense", FUNNEL)
     legs = tomllib.loads((tmp_path / "new.toml").read_text())["legs"]
     assert legs[0] == {"kind": "dense", "name": "dense", "funnel": [[48, 300], [192, 40], [384]]}
+
+
+CURVE = tuple((n / 8 - 1, n / 10) for n in range(11))
+
+
+def calibrated(stage):
+    return stage.model_copy(update={"calibration": "isotonic", "isotonic": CURVE})
+
+
+STAGES = """\
+# Ours.
+[[rerank]]
+kind = "late-interaction"  # cheap
+depth = 80
+blend = 0.3  # tried
+
+[[rerank]]
+kind = "cross-encoder"
+model = "ms-marco"
+
+# How long to wait.
+[store]
+timeout = 5.0
+"""
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_stage_is_changed_and_everything_else_is_as_it_was(tmp_path, number):
+    path = tmp_path / "rag.toml"
+    path.write_text(STAGES)
+    before = Config.from_toml(path).rerank
+    after = write_stage(path, number, calibrated)
+    stages = Config.from_toml(path).rerank
+    assert stages[number - 1] == after == calibrated(before[number - 1])
+    assert stages[2 - number] == before[2 - number]
+    text = path.read_text()
+    assert [line for line in text.splitlines() if line in STAGES.splitlines()] == STAGES.splitlines()
+    assert text.endswith(STAGES[STAGES.index("\n# How long") :])  # New keys are not below the comment.
+    write_stage(path, number, calibrated)
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[store]\ntimeout = 5.0\n",
+        'rerank = [{kind = "late-interaction"}]  # one\n',
+        'rerank = [\n  # one\n  {kind = "late-interaction"},\n]\n[store]\ntimeout = 5.0\n',
+    ],
+)
+def test_stages_are_changed_however_they_are_written(tmp_path, text):
+    path = tmp_path / "rag.toml"
+    path.write_text(text)
+    write_stage(path, 1, calibrated)
+    (stage,) = Config.from_toml(path).rerank
+    assert stage.isotonic == CURVE and stage.kind == "late-interaction"
+    assert "#" not in text or "# one" in path.read_text()
+
+
+def test_a_new_configuration_with_a_stage_is_the_one_it_is_made_of(tmp_path):
+    base = Config.preset("cascade")
+    write_stage(tmp_path / "new.toml", 2, calibrated, base)
+    stages = (base.rerank[0], calibrated(base.rerank[1]))
+    assert Config.from_toml(tmp_path / "new.toml") == base.model_copy(update={"rerank": stages})
+
+
+@pytest.mark.parametrize(
+    ("text", "change", "reason"),
+    [
+        ("rerank = []\n", calibrated, "no rerank stage 1, it has 0"),
+        ("", lambda stage: stage.model_copy(update={"isotonic": CURVE[::-1]}), "isotonic"),
+    ],
+)
+def test_a_stage_that_cannot_be_changed_leaves_the_file(tmp_path, text, change, reason):
+    path = tmp_path / "rag.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=reason):
+        write_stage(path, 1, change)
+    assert path.read_text() == text and list(tmp_path.iterdir()) == [path]
