@@ -17,6 +17,7 @@ from rag_plugins.models.presets import RERANKER_PRESETS, find_preset
 from rag_plugins.models.protocols import Candidate, Scale, Scores
 from rag_plugins.models.rerank.candidates import text_view
 from rag_plugins.models.rerank.load import Source, load_pair_model
+from rag_plugins.models.rerank.multimodal import reads_images, score_pages
 from rag_plugins.models.rerank.pair_model import PairModel
 from rag_plugins.models.sides import query_texts, view_texts
 from rag_plugins.vectors import FloatArray
@@ -38,13 +39,12 @@ class CrossEncoderReranker:
 
     `CrossEncoderReranker("ms-marco-MiniLM-L-6-v2").rank(query, texts, k=5)`
 
-    The model is a preset, a folder or a hub id: a sequence classifier with one label, or a causal language
-    model whose answer is the score. Scores are the model's own, as `CrossEncoder.predict` gives them. Only
-    passages are ever cut, at their end, or read in windows with `long = "windows"`.
+    The model is a preset, a folder or a hub id: a sequence classifier with one label, a causal language model
+    whose answer is the score, or one that reads pages. Scores are the model's own, as `CrossEncoder.predict`
+    gives them. Only passages are ever cut, at their end, or read in windows with `long = "windows"`.
     """
 
     reads_tokens = False
-    reads_images = False
 
     def __init__(self, config: CrossEncoderConfig | str, compute: ComputeConfig | None = None) -> None:
         """Take a model's name or all its settings. Raises `UnknownPreset`; loads nothing."""
@@ -66,6 +66,11 @@ class CrossEncoderReranker:
         return self._preset.scale if self._preset else self._model.scale
 
     @property
+    def reads_images(self) -> bool:
+        """Whether it reads pages by their images; where no preset says it, its folder does. May download."""
+        return self._preset.images if self._preset else reads_images(self._weights.path)
+
+    @property
     def source(self) -> str:
         """Where its weights come from: "folder …", "cache" or "hub". May download."""
         return self._weights.source
@@ -76,11 +81,14 @@ class CrossEncoderReranker:
         return self._model.choice
 
     def score(self, query: str, candidates: Sequence[Candidate]) -> Scores:
-        """A candidate that has only images reads as empty; what is not finite scores lowest.
+        """To a model of texts a candidate that has only images reads as empty; what is not finite scores lowest.
 
         Raises `QueryTooLong` where fewer than 32 tokens, or than the whole passage, are left for it.
         """
         [text] = query_texts([query])
+        if any(candidate.image is not None for candidate in candidates) and self.reads_images:
+            told = self._config.instruction
+            return score_pages(self._model, text, candidates, told, windows=self._windows)
         passages = view_texts([text_view(candidate) for candidate in candidates])
         return self._scores([(text, passage) for passage in passages])
 
@@ -107,7 +115,11 @@ class CrossEncoderReranker:
     def _scores(self, pairs: Sequence[tuple[str, str]]) -> Scores:
         if not pairs:
             return Scores(np.zeros(0, np.float32))
-        return self._model.score(pairs, windows=self._config.long == "windows")
+        return self._model.score(pairs, windows=self._windows)
+
+    @property
+    def _windows(self) -> bool:
+        return self._config.long == "windows"
 
     @property
     def _model(self) -> PairModel:

@@ -16,6 +16,7 @@ from rag_plugins.models.compute.run import accelerate
 from rag_plugins.models.facts import RerankerPreset
 from rag_plugins.models.rerank.causal import causal_modules
 from rag_plugins.models.rerank.cutting import Limit, Pieces, cut, cut_by_tokenizer
+from rag_plugins.models.rerank.multimodal import without_videos
 from rag_plugins.models.rerank.pair_model import PairModel, Reader, Texts
 from rag_plugins.models.rerank.pairs import Pair, SequenceLayout
 from rag_plugins.models.rerank.templates import chat_pairs, reads_messages, template_pairs
@@ -37,8 +38,8 @@ class Source:
 
 def load_pair_model(source: Source) -> PairModel:
     """Safetensors only, nothing downloaded. Raises `ConfigError` for what gives no score for a pair."""
-    with quiet(), _explained(source.path):
-        model = _model(source).eval().float()
+    with quiet(), _explained(source.path), without_videos(source.path) as folder:
+        model = _model(folder, source).eval().float()
         _check(model, source.path)
         limit_length(model, source.max_length)
         _make_padded(model)
@@ -49,15 +50,15 @@ def load_pair_model(source: Source) -> PairModel:
         return PairModel(model, tokenizer, reader, choice, int(model.max_seq_length))
 
 
-def _model(source: Source) -> Any:
+def _model(folder: Path, source: Source) -> Any:
     library: Any = require("sentence_transformers", extra="models")
     preset, device = source.preset, source.choice.device
     activation = _activation(preset) if preset else None
     if preset and preset.template:
-        modules = causal_modules(source.path, preset)
+        modules = causal_modules(folder, preset)
         return library.CrossEncoder(modules=modules, device=device, activation_fn=activation)
     return library.CrossEncoder(
-        str(source.path),
+        str(folder),
         device=device,
         activation_fn=activation,
         local_files_only=True,
