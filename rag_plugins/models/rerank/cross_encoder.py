@@ -81,7 +81,7 @@ class CrossEncoderReranker:
         return self._model.choice
 
     def score(self, query: str, candidates: Sequence[Candidate]) -> Scores:
-        """To a model of texts a candidate that has only images reads as empty; what is not finite scores lowest.
+        """A text model reads a candidate that has only images as empty; what is not finite scores lowest.
 
         Raises `QueryTooLong` where fewer than 32 tokens, or than the whole passage, are left for it.
         """
