@@ -46,7 +46,7 @@ class Cascade:
             outcome.rerankings.append(Reranking(name, stage.settings.blend, items))
         if shortlist.lost:
             first, count = next(iter(shortlist.lost.values())), len(shortlist.lost)
-            outcome.notices.append(f"images of {count} passages were not to be had: {first}")
+            outcome.notices.append(f"images that were not to be had: {count}; the first: {first}")
 
     def _clock(self, name: str) -> str:
         return "rerank" if len(self._stages) == 1 else f"rerank {name}"

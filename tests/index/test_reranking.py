@@ -235,7 +235,7 @@ def test_images_are_read_where_the_reranker_reads_them(opened):
         "filter": None,
     }
     (notice,) = hits.notices
-    assert notice.startswith("images of 1 passages were not to be had: asset 000000")
+    assert notice.startswith("images that were not to be had: 1; the first: asset 000000")
 
 
 # The real rerankers.
@@ -282,21 +282,21 @@ def test_late_interaction_prunes_for_a_cross_encoder(reopen, tiny):
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
 
-def test_a_query_of_ten_thousand_characters(reopen, tiny):
-    with fill(reopen(config=late_then(tiny)), MANUAL) as index:
+def test_a_query_of_ten_thousand_characters(tmp_path, tiny):
+    with fill(RagIndex.open(tmp_path / "a.db", config=late_then(tiny)), MANUAL) as index:
         hits = index.search("dust filter " * 900)
     assert named(hits)[0] == "filter"
     assert any(notice.startswith("tiny was skipped") for notice in hits.notices)
     assert all("tiny" not in stages(hit) for hit in hits)
 
 
-def test_scores_that_are_no_numbers(reopen, tiny):
+def test_scores_that_are_no_numbers(tmp_path, tiny):
     from safetensors.numpy import load_file, save_file
 
     weights = load_file(f"{tiny}/model.safetensors")
     weights["classifier.weight"][:] = np.nan
     save_file(weights, f"{tiny}/model.safetensors", metadata={"format": "pt"})
-    with fill(reopen(config=late_then(tiny, min_score=0.0)), MANUAL) as index:
+    with fill(RagIndex.open(tmp_path / "a.db", config=late_then(tiny, min_score=0.0)), MANUAL) as index:
         hits = index.search("dust filter")
     assert all(np.isfinite(stage.score) for hit in hits for stage in hit.trace)
     assert len(hits) == 2 and any("finite" in notice for notice in hits.notices)
