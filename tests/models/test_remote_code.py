@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from sentence_transformers import CrossEncoder
 from tiny_models import make_tokenizer
 from torch.nn import functional
 
-from rag_plugins.config import Config, DenseLeg
+from rag_plugins.config import ComputeConfig, Config, CrossEncoderConfig, DenseLeg
 from rag_plugins.errors import ConfigError, ModelNotFound
 from rag_plugins.models.dense import DenseEncoder
 from rag_plugins.models.facts import Code
 from rag_plugins.models.own_code import Permission, loadable
 from rag_plugins.models.presets import DENSE_PRESETS
+from rag_plugins.models.rerank.cross_encoder import CrossEncoderReranker
 from rag_plugins.vectors import normalise
 
 COMMIT = "0123456789" * 4
@@ -416,12 +416,12 @@ def test_rerankers_of_the_gte_authors_need_none_of_it_either(tmp_path):
     head = {name: torch.randn(shape) for name, shape in head.items()}
     named = {f"new.{name}": tensor.contiguous() for name, tensor in weights.items()} | head
     save_file(named, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    with loadable(tmp_path, Permission()) as source:
-        model = CrossEncoder(str(source.path))
+    exact = ComputeConfig(backend="torch", precision="fp32")
+    reranker = CrossEncoderReranker(CrossEncoderConfig(model=str(tmp_path)), exact)
     first = torch.from_numpy(gte_vector(weights, tokenizer("red pump", "the valve")["input_ids"]))
     pooled = torch.tanh(first @ head["new.pooler.dense.weight"].T + head["new.pooler.dense.bias"])
     expected = torch.sigmoid(pooled @ head["classifier.weight"].T + head["classifier.bias"])
-    assert model.predict([("red pump", "the valve")]) == pytest.approx(expected.numpy(), abs=1e-5)
+    assert reranker.score_pairs([("red pump", "the valve")]) == pytest.approx(expected.numpy(), abs=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from rag_plugins.models.compute.first_token import read_first_token_only
 from rag_plugins.models.compute.rule import Choice
 from rag_plugins.models.compute.run import accelerate
 from rag_plugins.models.facts import RerankerPreset
+from rag_plugins.models.own_code import Permission, loadable
 from rag_plugins.models.rerank.causal import causal_modules
 from rag_plugins.models.rerank.cutting import Limit, Pieces, cut, cut_by_tokenizer
 from rag_plugins.models.rerank.multimodal import without_videos
@@ -38,7 +39,7 @@ class Source:
 
 def load_pair_model(source: Source) -> PairModel:
     """Safetensors only, nothing downloaded. Raises `ConfigError` for what gives no score for a pair."""
-    with quiet(), _explained(source.path), without_videos(source.path) as folder:
+    with quiet(), _explained(source.path), _folder(source.path) as folder:
         model = _model(folder, source).eval().float()
         _check(model, source.path)
         limit_length(model, source.max_length)
@@ -48,6 +49,13 @@ def load_pair_model(source: Source) -> PairModel:
         variant = "first token" if read_first_token_only(model.transformers_model) else ""
         choice = accelerate(model, source.choice, variant)
         return PairModel(model, tokenizer, reader, choice, int(model.max_seq_length))
+
+
+@contextmanager
+def _folder(path: Path) -> Generator[Path]:
+    """The folder as it can be loaded: by classes of transformers alone, and without a part for videos."""
+    with loadable(path, Permission()) as native, without_videos(native.path) as folder:
+        yield folder
 
 
 def _model(folder: Path, source: Source) -> Any:

@@ -13,9 +13,11 @@ from sentence_transformers import CrossEncoder
 from sentence_transformers.cross_encoder.modules import LogitScore, Transformer
 from tiny_causal import make_bpe
 
+from rag_plugins.config import ComputeConfig, CrossEncoderConfig
 from rag_plugins.errors import QueryTooLong
 from rag_plugins.models.compute.rule import Choice
 from rag_plugins.models.protocols import Candidate
+from rag_plugins.models.rerank.cross_encoder import CrossEncoderReranker
 from rag_plugins.models.rerank.load import Source, load_pair_model
 from rag_plugins.models.rerank.multimodal import page_image, reads_images, score_pages, without_videos
 from rag_plugins.types import EmbedImage, EmbedText
@@ -27,6 +29,7 @@ CHAT = (
     "{% endfor %}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
 )
 TORCH = Choice("torch", "fp32", "cpu", 1024, "the test wants it")
+EXACT = ComputeConfig(backend="torch", precision="fp32")
 QUERY = "Which valve is red?"
 NOTHING = EmbedImage("0" * 64)
 
@@ -127,6 +130,20 @@ def test_scores_equal_sentence_transformers(model):
         assert scores.values[[0, 1, 3]] == pytest.approx(expected[[0, 1, 3]], abs=1e-4)
         assert not scores.notices
     assert expected.std() > 0.1
+
+
+def test_a_folder_serves_as_a_reranker(saved):
+    reranker = CrossEncoderReranker(
+        CrossEncoderConfig(model=str(saved), max_length=512, instruction="Find valves"), EXACT
+    )
+    assert reranker.reads_images
+    assert reranker.scale == "logit"
+    data = picture(40, 60, 1)
+    scores = reranker.score(QUERY, [page(data), Candidate((EmbedText("a red pump"),))])
+    with without_videos(saved) as folder:
+        alone = CrossEncoder(str(folder))
+    pairs = [(QUERY, Image.open(BytesIO(data))), (QUERY, "a red pump")]
+    assert scores.values == pytest.approx(alone.predict(pairs, prompt="Find valves"), abs=1e-4)
 
 
 def test_a_query_that_is_a_path_or_an_address_is_read_as_text(model, tmp_path):
