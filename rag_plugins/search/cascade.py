@@ -40,7 +40,8 @@ class Cascade:
                     read = _read(stage, query, head, candidates, outcome.notices)
             except QueryTooLong as error:
                 items = [Reranked(id, score) for id, score in before]
-                outcome.notices.append(f"{name} was skipped, its min_score too where it has one: {error}")
+                unjudged = "" if stage.settings.min_score is None else ", and its min_score with it"
+                outcome.notices.append(f"{name} was skipped{unjudged}: {error}")
             else:
                 items = _judged(name, stage, read + below(before[depth:]), k, outcome.notices)
             outcome.rerankings.append(Reranking(name, stage.settings.blend, items))
