@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from rag_plugins.errors import BadInput, StoreError
 from rag_plugins.vectors import Matrix
 
-__all__ = ["MAX_BYTES", "max_similarities", "pack_tokens", "unpack_tokens"]
+__all__ = ["MAX_BYTES", "max_similarities", "pack_tokens", "token_count", "unpack_tokens"]
 
 MAX_BYTES = 49_000
 """The longest packed passage: in base64 it fits a Milvus text field of 65,535 bytes."""
@@ -65,6 +65,11 @@ def unpack_tokens(data: bytes) -> Matrix:
     """
     dim, turned = _decode(data)
     return turned @ _rotation(dim)[:, : turned.shape[1]].T
+
+
+def token_count(data: bytes) -> int:
+    """How many rows were packed."""
+    return _HEADER.unpack_from(data)[-1]
 
 
 def max_similarities(query: Matrix, packed: Sequence[bytes]) -> Matrix:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 
 from rag_plugins.config import Bm25Leg
 from rag_plugins.models.analysis import word_spans
 from rag_plugins.models.bm25 import Bm25Encoder
-from rag_plugins.models.protocols import Candidate, Encoding, Representation, Scale, Scores, TokenModel
+from rag_plugins.models.protocols import Candidate, Encoding, Read, Representation, Scale, Scores, TokenModel
 from rag_plugins.models.rerank.candidates import text_view
 from rag_plugins.models.sides import query_texts
-from rag_plugins.models.tokens import max_similarities, pack_tokens
+from rag_plugins.models.tokens import max_similarities, pack_tokens, token_count
 from rag_plugins.models.trunk import Span
 from rag_plugins.vectors import FloatArray, Matrix
 
 __all__ = ["LateInteractionReranker"]
 
 _TOKENS = frozenset({Representation.TOKENS})
+
+_NEAR = 0.75
+"""Of the tokens that an encoder reads: markers, prompts and what it cannot read have no vectors."""
+
+_PART = 4096
+"""Characters in which a long text is counted."""
 
 
 class LateInteractionReranker:
@@ -51,11 +59,33 @@ class LateInteractionReranker:
             return Scores(np.zeros(len(candidates), np.float32))
         lexical = self._statistics(candidates)
         terms = _token_terms(text, read + unread, lexical)
-        similar = max_similarities(
-            _tokens(self._encoder.encode_queries([text], _TOKENS))[0], self._packed(candidates)
-        )
+        packed = self._packed(candidates)
+        similar = max_similarities(_tokens(self._encoder.encode_queries([text], _TOKENS))[0], packed)
         literal = _literal(terms[len(read) :], candidates, lexical)
-        return Scores(np.hstack([similar, literal]) @ _weights(terms, lexical))
+        return Scores(np.hstack([similar, literal]) @ _weights(terms, lexical), self._cut(candidates, packed))
+
+    def _cut(self, candidates: Sequence[Candidate], packed: Sequence[bytes]) -> dict[int, Read]:
+        """Passages of which the encoder read less than all: only those as long as it reads can be such."""
+        counts = [token_count(data) for data in packed]
+        least = _NEAR * self._longest
+        full = {n: count for n, count in enumerate(counts) if count >= least}
+        totals = {n: self._total(text_view(candidates[n]).text) for n in full}
+        return {n: Read(count, totals[n]) for n, count in full.items() if totals[n] > count}
+
+    @cached_property
+    def _longest(self) -> float:
+        told = self._encoder.fingerprint.get("max_length")
+        return told if isinstance(told, int) else math.inf
+
+    def _total(self, text: str) -> int:
+        """The tokens of a text however long, counted in parts, as the encoder reads no more at once."""
+        total, start = 0, 0
+        while start < len(text):
+            spans = self._encoder.query_spans(text[start : start + _PART])[0]
+            words = [span for span in spans if span[1] > span[0]]
+            total += len(words)
+            start += max((end for _, end in words), default=_PART)
+        return total
 
     def _statistics(self, candidates: Sequence[Candidate]) -> Bm25Encoder:
         if self._lexical and self._lexical.statistics.documents:

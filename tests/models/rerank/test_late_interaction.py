@@ -5,7 +5,7 @@ from rag_plugins.config import Bm25Leg, DenseLeg
 from rag_plugins.errors import SideError, StoreError
 from rag_plugins.models.bm25 import Bm25Encoder
 from rag_plugins.models.dense import DenseEncoder
-from rag_plugins.models.protocols import Candidate, Representation
+from rag_plugins.models.protocols import Candidate, Read, Representation
 from rag_plugins.models.rerank.late_interaction import LateInteractionReranker
 from rag_plugins.models.tokens import pack_tokens, unpack_tokens
 from rag_plugins.types import EmbedImage, EmbedText
@@ -77,6 +77,15 @@ class TestLateInteraction:
             exact = minilm.encode_documents([EmbedText(passage)], TOKENS).tokens[0]
             expected = weights @ (rows @ exact.T).max(axis=1) / weights.sum()
             assert score == pytest.approx(expected, abs=0.03)
+
+    def test_what_the_encoder_did_not_read_is_said(self, tiny):
+        reranker = LateInteractionReranker(tiny, lexical_of(*PASSAGES))
+        whole, cut = " ".join(["red pump"] * 31), " ".join(["red pump"] * 3000)
+        stored = Candidate((EmbedText(cut),), packed(tiny, cut))
+        assert reranker.score("red", [*candidates(whole, "red", cut), stored]).read == {
+            2: Read(62, 6000),
+            3: Read(62, 6000),
+        }
 
     def test_without_a_collection_the_candidates_give_the_idf(self, tiny):
         passages = candidates(*PASSAGES)
