@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import importlib
 import logging
@@ -11,11 +12,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
+from weakref import WeakValueDictionary
 
 from rag_plugins.errors import ConfigError, ModelNotFound, require
 
 __all__ = [
+    "Shared",
     "Weights",
     "digest",
     "find_weights",
@@ -187,24 +190,51 @@ def known_as(model: str, pickles: Sequence[str] = ()) -> str:
     return f"folder {digest(folder, pickles)}" if folder.is_dir() else model
 
 
-class _Slot:
+class _Slot(Generic[T]):
+    """Where a model is; gone with the last who holds it."""
+
     def __init__(self) -> None:
         self.lock = Lock()
-        self.model: object = None
+        self.model: T | None = None
 
 
-_slots: dict[Hashable, _Slot] = {}
+_slots: WeakValueDictionary[Hashable, _Slot[Any]] = WeakValueDictionary()
 _slots_lock = Lock()
 
 
+class Shared(Generic[T]):
+    """The model under `key`, for all in the process who hold one, and freed when all have let go."""
+
+    def __init__(self, key: Hashable, load: Callable[[], T]) -> None:
+        """`load` makes the model; loads nothing yet."""
+        self._key = key
+        self._load = load
+        self._slot: _Slot[T] | None = None
+
+    def get(self) -> T:
+        """The model, loaded by the first who asks while others wait."""
+        with _slots_lock:
+            slot = self._slot = self._slot or _slots.setdefault(self._key, _Slot())
+        with slot.lock:
+            if slot.model is None:
+                slot.model = self._load()
+            return slot.model
+
+    def release(self) -> None:
+        """Let go of it; asked again, it is there again."""
+        if self._slot is not None:
+            self._slot = None
+            gc.collect()  # Modules of torch are in cycles with their own methods.
+
+
+_kept: list[Shared[Any]] = []
+
+
 def shared(key: Hashable, load: Callable[[], T]) -> T:
-    """The model under `key`, loaded by the first who asks while others wait; it stays for the process."""
-    with _slots_lock:
-        slot = _slots.setdefault(key, _Slot())
-    with slot.lock:
-        if slot.model is None:
-            slot.model = load()
-        return cast(Any, slot.model)
+    """The model under `key`, held for the process."""
+    kept = Shared(key, load)
+    _kept.append(kept)
+    return kept.get()
 
 
 @contextmanager

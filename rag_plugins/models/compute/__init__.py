@@ -1,0 +1,1 @@
+"""What models run on: the rule, the replaced forward pass, converted models kept on disk."""
