@@ -11,7 +11,7 @@ import numpy as np
 
 from rag_plugins.config import ComputeConfig, CrossEncoderConfig
 from rag_plugins.errors import BadInput
-from rag_plugins.models.backend import Weights, find_weights, shared
+from rag_plugins.models.backend import Shared, Weights, find_weights
 from rag_plugins.models.compute.rule import Choice, choose
 from rag_plugins.models.presets import RERANKER_PRESETS, find_preset
 from rag_plugins.models.protocols import Candidate, Scale, Scores
@@ -111,6 +111,8 @@ class CrossEncoderReranker:
 
     def release(self) -> None:
         """Let go of the model, which is freed once nobody else holds it; the next score loads it again."""
+        if "_shared" in vars(self):
+            self._shared.release()
 
     def _scores(self, pairs: Sequence[tuple[str, str]]) -> Scores:
         if not pairs:
@@ -123,6 +125,10 @@ class CrossEncoderReranker:
 
     @property
     def _model(self) -> PairModel:
+        return self._shared.get()
+
+    @cached_property
+    def _shared(self) -> Shared[PairModel]:
         source = Source(
             self._weights.path,
             self._preset,
@@ -130,7 +136,7 @@ class CrossEncoderReranker:
             self._config.instruction,
             choose(self._compute, self._config.device),
         )
-        return shared(("cross-encoder", source), lambda: load_pair_model(source))
+        return Shared(("cross-encoder", source), lambda: load_pair_model(source))
 
     @cached_property
     def _weights(self) -> Weights:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def load_pair_model(source: Source) -> PairModel:
         tokenizer = SafeTokenizer(model.tokenizer)
         reader = _reader(model, tokenizer, source)
         variant = "first token" if read_first_token_only(model.transformers_model) else ""
-        choice = accelerate(model, source.choice, variant)
+        choice = accelerate(model, _runnable(model, source.choice), variant)
         return PairModel(model, tokenizer, reader, choice, int(model.max_seq_length))
 
 
@@ -101,6 +101,14 @@ def _make_padded(model: Any) -> None:
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(next(others))
     if config.pad_token_id is None:
         config.pad_token_id = tokenizer.pad_token_id
+
+
+def _runnable(model: Any, choice: Choice) -> Choice:
+    """Learned positions have to be told where texts are padded on the left, which only torch can be."""
+    causal = model[0].transformer_task == "text-generation"
+    if choice.backend == "torch" or not causal or hasattr(model[0].config, "rope_parameters"):
+        return choice
+    return replace(choice, backend="torch", precision="fp32", why="its positions are learned, not rotary")
 
 
 def _reader(model: Any, tokenizer: SafeTokenizer, source: Source) -> Reader:

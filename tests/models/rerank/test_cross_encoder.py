@@ -1,6 +1,7 @@
 """Cross-encoders: scores are those of sentence-transformers, and only passages are cut."""
 
 import json
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -15,7 +16,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from rag_plugins.config import ComputeConfig, CrossEncoderConfig
 from rag_plugins.errors import BadInput, ConfigError, ModelNotFound, QueryTooLong, SideError, UnknownPreset
 from rag_plugins.models.protocols import Candidate, Read
+from rag_plugins.models.rerank import cross_encoder
 from rag_plugins.models.rerank.cross_encoder import CrossEncoderReranker, Ranked
+from rag_plugins.models.rerank.load import load_pair_model
 from rag_plugins.types import EmbedImage, EmbedText
 
 QUERY = "which pump is red?"
@@ -106,12 +109,17 @@ class TestExactness:
         assert np.abs(mine.score(QUERY, candidates(*PASSAGES)).values - theirs(folder)).max() < 1e-4
         assert mine.choice.backend == "openvino"
 
-    def test_padding_before_a_text_takes_no_positions(self, causal):
+    @pytest.mark.chosen
+    @pytest.mark.parametrize("compute", [FP32, ComputeConfig(backend="torch")])
+    def test_padding_before_a_text_takes_no_positions(self, causal, compute):
         """With learned positions, sentence-transformers itself is right only where nothing is padded."""
+        pytest.importorskip("openvino")
         folder = causal("GPT2", save_learned_positions)
         alone = theirs(folder, batch_size=1)
-        assert np.abs(reranker(folder).score(QUERY, candidates(*PASSAGES)).values - alone).max() < 1e-4
+        mine = reranker(folder, compute)
+        assert np.abs(mine.score(QUERY, candidates(*PASSAGES)).values - alone).max() < 1e-4
         assert np.abs(theirs(folder) - alone).max() > 1e-3
+        assert mine.choice.backend == "torch"
 
     @pytest.mark.parametrize("ending", ["", "<|im_end|>"])
     def test_a_classifier_that_cannot_pad_reads_its_last_token(self, tmp_path, ending):
@@ -282,12 +290,25 @@ class TestAlone:
         with pytest.raises(UnknownPreset, match="bge-reranker-base"):
             CrossEncoderReranker("bge")
 
-    def test_released_models_load_again(self, bert):
-        mine = reranker(bert)
-        before = mine.score(QUERY, candidates(*PASSAGES)).values
-        mine.release()
-        mine.release()
-        assert mine.score(QUERY, candidates(*PASSAGES)).values == pytest.approx(before, abs=1e-6)
+    def test_models_are_shared_until_all_have_let_go(self, bert, monkeypatch):
+        loaded = []
+
+        def load(source):
+            model = load_pair_model(source)
+            loaded.append(weakref.ref(model))
+            return model
+
+        monkeypatch.setattr(cross_encoder, "load_pair_model", load)
+        one, other = reranker(bert, max_length=100), reranker(bert, max_length=100)
+        before = one.score(QUERY, candidates(*PASSAGES)).values
+        other.score(QUERY, candidates("red"))
+        one.release()
+        assert [model() is not None for model in loaded] == [True]
+        other.release()
+        other.release()
+        assert [model() is not None for model in loaded] == [False]
+        assert one.score(QUERY, candidates(*PASSAGES)).values == pytest.approx(before, abs=1e-6)
+        assert len(loaded) == 2
 
 
 class TestRefused:
