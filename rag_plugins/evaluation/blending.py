@@ -47,7 +47,7 @@ class Blend:
         queries = values.shape[1]
         if queries < _QUERIES:
             raise BadInput(
-                f"{queries} queries with a relevant document in the collection: a blend is chosen from "
+                f"queries with a relevant document in the collection: {queries}; a blend is chosen from "
                 f"{_QUERIES} at least. Give more judged queries"
             )
         now = shares.index(present)

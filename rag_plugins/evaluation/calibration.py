@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rag_plugins.errors import BadInput, require
+from rag_plugins.errors import BadInput
+from rag_plugins.evaluation.curves import Curve, Floats, fitted
 from rag_plugins.models.rerank.calibration import calibrate
 from rag_plugins.types import JsonValue
 from rag_plugins.vectors import FloatArray
@@ -17,14 +18,11 @@ __all__ = [
     "CUTS",
     "Bin",
     "Calibration",
-    "Curve",
     "Cut",
-    "Floats",
     "Pairs",
     "Quality",
     "Scaling",
     "calibration",
-    "thinned",
 ]
 
 CUTS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -37,15 +35,9 @@ _FOLDS = 5
 _QUERIES = 20
 """The fewest queries with a relevant passage to fit from: four a fold."""
 
-_TOLERANCE, _POINTS = 0.005, 40
-"""How far a thinned curve may be from the whole one, and how many points it may have."""
-
 _BINS = 10
 
-Floats: TypeAlias = NDArray[np.float64]
 Scaling: TypeAlias = Literal["sigmoid", "min-max"]
-Curve: TypeAlias = tuple[tuple[float, float], ...]
-"""Score and probability, both rising, straight between the points and flat beyond them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +157,12 @@ def calibration(pairs: Pairs) -> Calibration:
     said = np.zeros(len(pairs.score))
     for number in range(_FOLDS):
         here = fold == number
-        said[here] = calibrate(pairs.score[here], "similarity", "isotonic", _fit(pairs, pairs.known & ~here))
+        said[here] = calibrate(
+            pairs.score[here], "similarity", "isotonic", _curve(pairs, pairs.known & ~here)
+        )
     known = pairs.known
     return Calibration(
-        curve=_fit(pairs, known),
+        curve=_curve(pairs, known),
         pairs=int(known.sum()),
         base_rate=float(pairs.relevant[known].mean()),
         scaling=pairs.scaling,
@@ -184,9 +178,9 @@ def _check(pairs: Pairs) -> None:
     queries, others = len(np.unique(pairs.query[relevant])), int((pairs.known & ~pairs.relevant).sum())
     if queries < _QUERIES or others < _QUERIES:
         raise BadInput(
-            f"{queries} queries have a relevant passage among those that the stage reads, beside {others} "
-            f"passages that are not relevant: a calibration needs {_QUERIES} of each at least. Give more "
-            "judged queries, or a greater depth"
+            f"queries with a relevant passage among those that the stage reads: {queries}, passages read "
+            f"that are not relevant: {others}; a calibration needs {_QUERIES} of each. Give more judged "
+            "queries, or a greater depth"
         )
 
 
@@ -199,42 +193,8 @@ def _folds(pairs: Pairs) -> NDArray[np.int64]:
     return np.array([place[int(query)] for query in pairs.query])
 
 
-def _fit(pairs: Pairs, chosen: NDArray[np.bool_]) -> Curve:
-    isotonic: Any = require("sklearn.isotonic", extra="models")
-    model = isotonic.IsotonicRegression(y_min=0.0, y_max=1.0)
-    # Rounded here, so that what a configuration shows is what was measured.
-    model.fit(np.round(pairs.score[chosen].astype(np.float64), 6), pairs.relevant[chosen].astype(float))
-    return thinned(model.X_thresholds_, np.round(model.y_thresholds_, 4))
-
-
-def thinned(scores: Floats, probabilities: Floats) -> Curve:
-    """The fewest of a curve's own points that stay within .005 of it.
-
-    Both shapes (n,); `scores` are distinct, and both rise. Where that takes more than 40 points, as a
-    staircase of high steps does, the tolerance doubles until it does not.
-    """
-    tolerance = _TOLERANCE
-    while len(kept := _fewest(scores, probabilities, tolerance)) > _POINTS:
-        tolerance *= 2
-    return tuple((float(scores[n]), float(probabilities[n])) for n in kept)
-
-
-def _fewest(scores: Floats, probabilities: Floats, tolerance: float) -> list[int]:
-    """The shortest path from the first point to the last over lines that are within the tolerance."""
-    steps = np.full(len(scores), len(scores))
-    steps[0] = 0
-    before = np.zeros(len(scores), int)
-    for start in range(len(scores) - 1):
-        run, rise = scores[start + 1 :] - scores[start], probabilities[start + 1 :] - probabilities[start]
-        steepest = np.minimum.accumulate((rise + tolerance) / run)
-        flattest = np.maximum.accumulate((rise - tolerance) / run)
-        near = (flattest <= rise / run) & (rise / run <= steepest)
-        better = start + 1 + np.flatnonzero(near & (steps[start] + 1 < steps[start + 1 :]))
-        steps[better], before[better] = steps[start] + 1, start
-    path = [len(scores) - 1]
-    while path[-1]:
-        path.append(int(before[path[-1]]))
-    return path[::-1]
+def _curve(pairs: Pairs, chosen: NDArray[np.bool_]) -> Curve:
+    return fitted(pairs.score[chosen], pairs.relevant[chosen])
 
 
 def _cuts(pairs: Pairs, said: Floats) -> tuple[Cut, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from rag_plugins.config import RerankerConfig
+from rag_plugins.errors import BadInput
 from rag_plugins.evaluation.beir import TestSet
 from rag_plugins.evaluation.calibration import Pairs, Scaling
 from rag_plugins.evaluation.evaluate import Run, by_document
@@ -125,11 +126,21 @@ def _plain(scores: FloatArray, probabilities: list[float | None]) -> tuple[Float
 
 
 def read_stage(index: RagIndex, tests: TestSet, *, progress: bool = False) -> Readings:
-    """Search with the judged queries of a set and keep what the index's last rerank stage makes of them."""
+    """Search with the judged queries of a set and keep what the index's last rerank stage makes of them.
+
+    Raises `BadInput` where the collection has none of the documents that are relevant.
+    """
     document = {passage.id: passage.doc_id for batch in index.store.scan() for passage in batch}
     stored = set(document.values())
     judged = [id for id in tests.queries if id in tests.qrels]
     relevant = {id: {doc for doc, grade in tests.qrels[id].items() if grade > 0} for id in judged}
+    qrels = {id: tests.qrels[id] for id in judged if relevant[id] & stored}
+    if not qrels and (wanted := sorted(set().union(*relevant.values()))):
+        has = f"has {min(stored)!r}" if stored else "is empty"
+        raise BadInput(
+            f"none of the {len(wanted)} documents that are relevant is in the collection: qrels.tsv names "
+            f"{wanted[0]!r}, the collection {has}. They have to have the same doc_id"
+        )
     return Readings(
         readings={
             id: Reading.of(index.run(tests.queries[id], _K))
@@ -137,6 +148,6 @@ def read_stage(index: RagIndex, tests: TestSet, *, progress: bool = False) -> Re
         },
         relevant=relevant,
         document=document,
-        qrels={id: tests.qrels[id] for id in judged if relevant[id] & stored},
+        qrels=qrels,
         unjudged=len(tests.queries) - len(judged),
     )

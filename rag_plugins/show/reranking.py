@@ -21,16 +21,16 @@ __all__ = ["show_reranking"]
 def show_reranking(tuning: RerankTuning) -> None:
     """How many queries were used and why not the others; then what was found out."""
     console = Console()
-    console.print(Text(f"Rerank stage {tuning.stage}, {tuning.name}", style="bold"))
+    console.print(Text(f"Rerank stage {tuning.stage}, {tuning.name}; queries:", style="bold"))
     said = {
         "used": tuning.queries.used,
-        "whose relevant documents are not in it: nothing is fitted on them": tuning.queries.absent,
+        "whose relevant documents are not in the collection: nothing fitted on them": tuning.queries.absent,
         "without a line in qrels.tsv: left out": tuning.queries.unjudged,
         "for which the stage read nothing: left out": tuning.queries.unread,
     }
     for what, count in said.items():
         if count:
-            console.print(f"  {count} queries {what}", highlight=False)
+            console.print(f"  {count} {what}", highlight=False)
     if tuning.calibration:
         _show_calibration(console, tuning.calibration)
     if tuning.blend:
@@ -57,7 +57,7 @@ def _show_calibration(console: Console, fitted: Calibration) -> None:
 
 
 def _cuts(fitted: Calibration) -> Table:
-    title = f"What min_score does; {fitted.vacant} queries had nothing relevant among what was read"
+    title = f"What min_score does; of {fitted.vacant} queries nothing relevant was read"
     table = listing(title, "min_score", "relevant passages kept", "of those come out empty")
     for cut in fitted.cuts:
         emptied = "–" if cut.emptied is None else f"{cut.emptied:.1%}"

@@ -123,7 +123,7 @@ def test_tune_calibrates_and_blends_a_rerank_stage(shell, db, judged, tmp_path, 
     assert [list(point) for point in stage.isotonic] == value["calibration"]["isotonic"]
     assert (stage.calibration, stage.blend) == ("isotonic", value["blend"]["chosen"])
     assert "depth = 6  # Enough." in config.read_text() and plot.read_text().startswith("<?xml")
-    assert "24 queries used" in out and "1 queries whose relevant documents are not in it" in out
+    assert "24 used" in out and "1 whose relevant documents are not in the collection" in out
     assert f"{config}: rerank stage 1 has the calibration and blend" in out and "funnel" not in out
     code, out, err = shell("search", db, texts[3], "--config", config, "--json")
     assert code == 0, err

@@ -14,7 +14,8 @@ from rag_plugins.config import Bm25Leg, CrossEncoderConfig, DenseLeg, LateIntera
 from rag_plugins.errors import BadDocument, BadInput, ConfigError
 from rag_plugins.evaluation import measure, tune_reranking
 from rag_plugins.evaluation.blending import Blend, choose
-from rag_plugins.evaluation.calibration import Pairs, Quality, calibration, thinned
+from rag_plugins.evaluation.calibration import Pairs, Quality, calibration
+from rag_plugins.evaluation.curves import thinned
 from rag_plugins.evaluation.plots import plot_reranking
 from rag_plugins.evaluation.settings import write_stage
 
@@ -130,14 +131,14 @@ def test_min_score_tells_what_it_keeps_and_what_it_empties():
 @pytest.mark.parametrize(
     ("queries", "chance", "said"),
     [
-        (12, lambda score: score * 0 + 1, "12 queries"),
-        (50, lambda score: score * 0, "0 queries"),
-        (50, lambda score: score * 0 + 1, "0 passages that are not relevant"),
-        (0, lambda score: score * 0, "0 queries"),
+        (12, lambda score: score * 0 + 1, "reads: 12"),
+        (50, lambda score: score * 0, "reads: 0"),
+        (50, lambda score: score * 0 + 1, "not relevant: 0"),
+        (0, lambda score: score * 0, "reads: 0"),
     ],
 )
 def test_too_little_to_fit_from_is_refused(queries, chance, said):
-    with pytest.raises(BadInput, match=f"{said}.*needs 20"):
+    with pytest.raises(BadInput, match=f"{said}.*needs 20 of each"):
         calibration(pairs_of(queries, chance, unknown=5))
 
 
@@ -163,7 +164,7 @@ def test_a_blend_is_judged_on_queries_that_it_was_not_chosen_on():
     lots = np.vstack([np.full(200, 0.5), 0.5 + 0.1 * random.standard_normal((10, 200))])
     of_lots = Blend.of(tuple(n / 10 for n in range(11)), lots, present=0.0)
     assert of_lots.fresh_gain < max(of_lots.ndcg) - 0.5
-    with pytest.raises(BadInput, match="19 queries.*20 at least"):
+    with pytest.raises(BadInput, match="collection: 19.*20 at least"):
         Blend.of(shares, np.zeros((3, 19)), 0.0)
 
 
@@ -328,15 +329,17 @@ def test_what_cannot_be_tuned_is_refused(db, folder, tmp_path):
     with pytest.raises(BadDocument, match=r"queries\.jsonl"):
         tune_reranking(db, tmp_path)
     write(tmp_path / "few", {"pump": "pump?"}, {"pump": {"pump": 1}})
-    with pytest.raises(BadInput, match="1 queries have a relevant passage"):
+    with pytest.raises(BadInput, match="reads: 1,"):
         tune_reranking(db, tmp_path / "few")
-    with pytest.raises(BadInput, match="1 queries with a relevant document"):
+    with pytest.raises(BadInput, match="collection: 1;"):
         tune_reranking(db, tmp_path / "few", calibrate=False, blend=True)
     write(tmp_path / "other", QUERIES, {part: {f"docs/{part}.pdf": 1} for part in PARTS})
-    with pytest.raises(BadInput, match="0 queries have a relevant passage"):
+    with pytest.raises(
+        BadInput, match="none of the 24 documents.* names 'docs/battery.pdf', .* has 'battery'"
+    ):
         tune_reranking(db, tmp_path / "other")
     write(tmp_path / "blank", {"pump": " "}, {"pump": {"pump": 1}})
-    with pytest.raises(BadInput, match="0 queries have a relevant passage"):
+    with pytest.raises(BadInput, match="reads: 0,"):
         tune_reranking(db, tmp_path / "blank")
 
 
