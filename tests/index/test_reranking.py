@@ -191,7 +191,7 @@ def test_a_stage_for_which_the_query_is_too_long_is_skipped_and_says_so(opened):
     assert named(hits)[:2] == ["b", "a"] and len(hits) == 4
     assert list(stages(hits[0])) == ["bm25", "minmax", "word-overlap", "word-overlap #2"]
     assert hits.notices == (
-        "raises was skipped, its min_score too where it has one: 3000 tokens, room for 512: use fewer words",
+        "raises was skipped, and its min_score with it: 3000 tokens, room for 512: use fewer words",
     )
 
 
