@@ -1,6 +1,7 @@
 """Milvus for tests: `milvus_uri` is a Lite file or a server in turn, `collection` a name of its own.
 
-The server is Milvus Lite's, or the one at RAG_TEST_MILVUS_URI; see docs/milvus.md.
+The server is Milvus Lite's, or the one at RAG_TEST_MILVUS_URI; see docs/milvus.md. Models run as on a
+processor without OpenVINO, on torch fp32, but in tests marked `chosen`.
 """
 
 import os
@@ -16,11 +17,36 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from rag_plugins.models.compute import kept, rule
+
 _NAME = re.compile(r"test_[0-9a-f]{32}(_\w+)?")
 
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("timeless", settings.default, deadline=None)
 settings.load_profile("timeless")
+
+
+_ON_A_PLAIN_PROCESSOR = {"find_spec": lambda name: None, "best_device": lambda: "cpu"}
+_ON_THIS_MACHINE = {name: getattr(rule, name) for name in _ON_A_PLAIN_PROCESSOR}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def exact(tmp_path_factory):
+    """What models run on is not left to the machine, and models converted before to none but tests."""
+    folder = tmp_path_factory.mktemp("converted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kept, "folder", lambda: folder)
+        for name, function in _ON_A_PLAIN_PROCESSOR.items():
+            patch.setattr(rule, name, function)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def chosen(request, monkeypatch):
+    """The rule as it is, for tests with this mark."""
+    if "chosen" in [mark.name for mark in request.node.iter_markers()]:
+        for name, function in _ON_THIS_MACHINE.items():
+            monkeypatch.setattr(rule, name, function)
 
 
 class MilvusServer:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 
-from rag_plugins.config import DenseLeg
+from rag_plugins.config import ComputeConfig, DenseLeg
 from rag_plugins.errors import BadInput, ConfigError
-from rag_plugins.models.backend import Weights, find_weights, known_as, shared
+from rag_plugins.models.backend import Shared, Weights, find_weights, known_as
+from rag_plugins.models.compute.rule import Choice, choose
 from rag_plugins.models.facts import DensePreset, Pooling
 from rag_plugins.models.own_code import Permission
 from rag_plugins.models.presets import DENSE_PRESETS, find_preset
@@ -29,9 +30,10 @@ class DenseEncoder:
 
     produces = frozenset({Representation.DENSE, Representation.TOKENS})
 
-    def __init__(self, leg: DenseLeg) -> None:
+    def __init__(self, leg: DenseLeg, compute: ComputeConfig | None = None) -> None:
         """Raises `UnknownPreset`, or `ConfigError` for a `store_width` not declared; loads nothing."""
         self._leg = leg
+        self._compute = compute or ComputeConfig()
         self._preset = find_preset(leg.model, DENSE_PRESETS)
         _check_width(leg, self._preset)
         # A search asks for its query's vector, its reranker for the same query's tokens: one pass.
@@ -41,6 +43,11 @@ class DenseEncoder:
     def source(self) -> str:
         """Where its weights come from: "package …", "folder …", "cache" or "hub". May download."""
         return self._weights.source
+
+    @property
+    def choice(self) -> Choice:
+        """What it runs on, and why; loads it."""
+        return self._trunk.choice
 
     @property
     def dim(self) -> int:
@@ -82,6 +89,11 @@ class DenseEncoder:
         """Where in the query the tokens with a vector in `encode_queries` are, and those it cannot read."""
         return self._trunk.spans(query, self._query_prompt)
 
+    def release(self) -> None:
+        """Let go of the model: freed where no other encoder has it; asked again, this one loads again."""
+        if "_shared" in vars(self):
+            self._shared.release()
+
     def _encode_query(self, query: str) -> Encoding:
         return self._encode([query], self._query_prompt, self.produces)
 
@@ -109,14 +121,16 @@ class DenseEncoder:
             return find_weights(self._preset.hub_id, self._preset.package)
         return find_weights(self._leg.model)
 
-    @cached_property
+    @property
     def _trunk(self) -> Trunk:
-        path, pooling = self._weights.path, self._leg.pooling or self._default_pooling()
-        max_length, device, permission = self._max_length, self._leg.device, self._permission
-        return shared(
-            ("dense", path, pooling, max_length, device, permission),
-            lambda: Trunk.load(path, pooling, max_length, device, permission),
-        )
+        return self._shared.get()
+
+    @cached_property
+    def _shared(self) -> Shared[Trunk]:
+        pooling = self._leg.pooling or self._default_pooling()
+        choice = choose(self._compute, self._leg.device)
+        what = (self._weights.path, pooling, self._max_length, choice, self._permission)
+        return Shared(("dense", *what), partial(Trunk.load, *what))
 
     @property
     def _permission(self) -> Permission:

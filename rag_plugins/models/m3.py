@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 
+from rag_plugins.config import ComputeConfig
 from rag_plugins.errors import BadInput
-from rag_plugins.models.backend import Weights, find_weights, known_as, shared
+from rag_plugins.models.backend import Shared, Weights, find_weights, known_as
+from rag_plugins.models.compute.rule import Choice, choose
 from rag_plugins.models.m3_trunk import M3Trunk, Reading
 from rag_plugins.models.presets import DENSE_PRESETS, find_preset
 from rag_plugins.models.protocols import DENSE, Encoding, Representation, Span
@@ -58,12 +60,14 @@ class M3Encoder:
         device: str | None = None,
         query_terms: int | None = None,
         document_terms: int | None = None,
+        compute: ComputeConfig | None = None,
     ) -> None:
         """`…_terms` keeps the so many strongest weights of a text. Raises `UnknownPreset`; loads nothing."""
         self._model = model
         self._preset = find_preset(model, _PRESETS)
         self._max_length = max_length or (self._preset.max_length if self._preset else None)
         self._device = device
+        self._compute = compute or ComputeConfig()
         self._query_terms = query_terms
         self._document_terms = document_terms
         # A search asks for its query's vectors, its reranker for the same query's tokens: one pass.
@@ -73,6 +77,11 @@ class M3Encoder:
     def source(self) -> str:
         """Where its weights come from: "folder …", "cache" or "hub". May download."""
         return self._weights.source
+
+    @property
+    def choice(self) -> Choice:
+        """What it runs on, and why; loads it."""
+        return self._trunk.choice
 
     @property
     def dim(self) -> int:
@@ -147,6 +156,11 @@ class M3Encoder:
                 scores[pair] = np.average(_scores(readings[queries[pair]], passage), weights=weights)
         return scores
 
+    def release(self) -> None:
+        """Let go of the model: freed where no other encoder has it; asked again, this one loads again."""
+        if "_shared" in vars(self):
+            self._shared.release()
+
     def _read_query(self, query: str) -> Reading:
         return self._read([query], self.produces)[0]
 
@@ -178,10 +192,14 @@ class M3Encoder:
             return find_weights(self._preset.hub_id, self._preset.package, self._preset.pickles)
         return find_weights(self._model, pickles=_PICKLES)
 
-    @cached_property
+    @property
     def _trunk(self) -> M3Trunk:
-        path, device = self._weights.path, self._device
-        return shared(("m3", path, device), lambda: M3Trunk.load(path, device))
+        return self._shared.get()
+
+    @cached_property
+    def _shared(self) -> Shared[M3Trunk]:
+        what = (self._weights.path, choose(self._compute, self._device))
+        return Shared(("m3", *what), partial(M3Trunk.load, *what))
 
     @cached_property
     def _length(self) -> int:

@@ -20,16 +20,14 @@ from numpy.typing import NDArray
 from rag_plugins.errors import ConfigError, require
 from rag_plugins.models.backend import first_line, load_tensors, quiet, readable_length
 from rag_plugins.models.batching import token_batches
+from rag_plugins.models.compute.rule import Choice
+from rag_plugins.models.compute.run import accelerate
 from rag_plugins.models.protocols import Span
 from rag_plugins.models.tokenizer import SafeTokenizer
 from rag_plugins.models.trunk import as_array
 from rag_plugins.vectors import FloatArray, Matrix, SparseVector
 
 __all__ = ["M3Trunk", "Reading"]
-
-_BUDGET = 2048
-"""Tokens a batch, padding included; a longer text is a batch of its own. Measured at bge-m3's width on a
-CPU: 4096 takes 10 % longer, 8192 40 %, 1024 a few per cent less."""
 
 _WORD_BEGINS = "\u2581"
 """What SentencePiece writes for the space before a word; sometimes a token of its own."""
@@ -53,8 +51,11 @@ class Reading:
 class M3Trunk:
     """Trunk, heads and tokenizer from a folder. May be used by several threads at once."""
 
-    def __init__(self, tokenizer: Any, transformer: Any, heads: Mapping[str, tuple[Any, Any]]) -> None:
-        """`heads` has (weight, bias) under "sparse_linear" and "colbert_linear"."""
+    def __init__(
+        self, tokenizer: Any, transformer: Any, heads: Mapping[str, tuple[Any, Any]], choice: Choice
+    ) -> None:
+        """`heads` has (weight, bias) under "sparse_linear" and "colbert_linear"; all in fp32."""
+        self.choice = accelerate(transformer, choice)
         self._tokenizer = SafeTokenizer(tokenizer)
         self._transformer = transformer
         self._heads = heads
@@ -69,13 +70,8 @@ class M3Trunk:
         self._weightless = [id for id in special if id is not None]
 
     @classmethod
-    def load(cls, path: Path, device: str | None) -> M3Trunk:
-        """Load in single precision; without a device, on an accelerator where there is one.
-
-        Raises `ConfigError` for a folder that is no BGE-M3 and says what is wrong with it.
-        """
-        torch: Any = require("torch", extra="models")
-        place = device or str(torch.accelerator.current_accelerator(check_available=True) or "cpu")
+    def load(cls, path: Path, choice: Choice) -> M3Trunk:
+        """Raises `ConfigError` for a folder that is no BGE-M3 and says what is wrong with it."""
         tokenizer, transformer = _load_trunk(path)
         width: int = transformer.config.hidden_size
         heads = {
@@ -83,9 +79,10 @@ class M3Trunk:
             "colbert_linear": _load_head(path, "colbert_linear", width, rows=None),
         }
         placed = {
-            name: (weight.float().to(place), bias.float().to(place)) for name, (weight, bias) in heads.items()
+            name: (weight.float().to(choice.device), bias.float().to(choice.device))
+            for name, (weight, bias) in heads.items()
         }
-        return cls(tokenizer, transformer.to(place).eval(), placed)
+        return cls(tokenizer, transformer.to(choice.device).eval(), placed, choice)
 
     @property
     def dim(self) -> int:
@@ -99,7 +96,7 @@ class M3Trunk:
     def read(self, texts: Sequence[str], max_length: int, *, tokens: bool) -> Iterator[tuple[int, Reading]]:
         """Read each text once; gives its position in `texts` beside what was read, batch after batch."""
         ids: list[list[int]] = self._tokenizer(texts, truncation=True, max_length=max_length)["input_ids"]
-        for batch in token_batches([len(row) for row in ids], _BUDGET):
+        for batch in token_batches([len(row) for row in ids], self.choice.budget):
             yield from zip(batch, self._forward([ids[n] for n in batch], tokens), strict=True)
 
     def spans(self, text: str, max_length: int) -> tuple[list[Span], list[Span]]:

@@ -8,22 +8,16 @@ with a second logarithm, and a query as its own tokens, each with a fixed weight
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from rag_plugins.config import SparseLeg
+from rag_plugins.config import ComputeConfig, SparseLeg
 from rag_plugins.errors import BadInput, ConfigError, require
-from rag_plugins.models.backend import (
-    Weights,
-    find_weights,
-    known_as,
-    quiet,
-    readable_length,
-    shared,
-)
+from rag_plugins.models.backend import Shared, Weights, find_weights, known_as, quiet, readable_length
+from rag_plugins.models.compute.rule import Choice, choose
 from rag_plugins.models.presets import SPARSE_PRESETS, find_preset
 from rag_plugins.models.protocols import SPARSE, Encoding, Representation
 from rag_plugins.models.sides import query_texts, view_texts
@@ -50,9 +44,10 @@ class SparseEncoder:
 
     produces = SPARSE
 
-    def __init__(self, leg: SparseLeg) -> None:
+    def __init__(self, leg: SparseLeg, compute: ComputeConfig | None = None) -> None:
         """Raises `UnknownPreset`, or `ConfigError` for a BGE-M3; loads nothing."""
         self._leg = leg
+        self._compute = compute or ComputeConfig()
         self._preset = find_preset(leg.model, SPARSE_PRESETS)
         if self._preset and self._preset.kind == "m3":
             raise ConfigError(f"{leg.model} is no SPLADE model: its lexical weights come from M3Encoder")
@@ -63,6 +58,11 @@ class SparseEncoder:
     def source(self) -> str:
         """Where its weights come from: "folder …", "cache" or "hub". May download."""
         return self._weights.source
+
+    @property
+    def choice(self) -> Choice:
+        """What it runs on, and why; loads it."""
+        return self._trunk.choice
 
     @property
     def dim(self) -> int:
@@ -104,6 +104,11 @@ class SparseEncoder:
         """The dimensions of a text's own tokens, however long it is: any other was added by the model."""
         return self._trunk.tokenizer.literal(query_texts([text])[0])
 
+    def release(self) -> None:
+        """Let go of the model: freed where no other encoder has it; asked again, this one loads again."""
+        if "_shared" in vars(self):
+            self._shared.release()
+
     def _encode_query(self, query: str) -> SparseVector:
         return self._trunk.encode([query], "query", self._leg.query_terms)[0]
 
@@ -117,19 +122,31 @@ class SparseEncoder:
             return find_weights(self._preset.hub_id, pickles=self._preset.pickles)
         return find_weights(self._leg.model)
 
-    @cached_property
+    @property
     def _trunk(self) -> _Trunk:
-        path, max_length, device = self._weights.path, self._max_length, self._leg.device
-        return shared(("sparse", path, max_length, device), lambda: _Trunk(_load(path, max_length, device)))
+        return self._shared.get()
+
+    @cached_property
+    def _shared(self) -> Shared[_Trunk]:
+        what = (self._weights.path, self._max_length, choose(self._compute, self._leg.device))
+        return Shared(("sparse", *what), partial(_Trunk.load, *what))
 
 
 class _Trunk:
     """A `sentence_transformers.SparseEncoder`. May be used by several threads at once."""
 
-    def __init__(self, model: Any) -> None:
-        self._shared = SharedModel(model)
+    def __init__(self, model: Any, choice: Choice) -> None:
+        self._shared = SharedModel(model, choice)
         self.dim = int(model.transformers_model.config.vocab_size)
         self._budget = _budget(model)
+
+    @classmethod
+    def load(cls, path: Path, max_length: int | None, choice: Choice) -> _Trunk:
+        return cls(_load(path, max_length, choice.device), choice)
+
+    @property
+    def choice(self) -> Choice:
+        return self._shared.choice
 
     @property
     def tokenizer(self) -> SafeTokenizer:

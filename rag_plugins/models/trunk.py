@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,9 @@ import numpy as np
 from rag_plugins.errors import ConfigError, RagPluginsError, require
 from rag_plugins.models.backend import first_line, limit_length, quiet
 from rag_plugins.models.batching import token_batches
+from rag_plugins.models.collating import Collator, Rows
+from rag_plugins.models.compute.rule import Choice
+from rag_plugins.models.compute.run import accelerate
 from rag_plugins.models.facts import Pooling
 from rag_plugins.models.own_code import Permission, loadable, restore_buffers
 from rag_plugins.models.tokenizer import SafeTokenizer
@@ -23,19 +26,18 @@ __all__ = ["SharedModel", "Span", "Trunk", "as_array"]
 Span: TypeAlias = tuple[int, int]
 """Start and end in a text, in characters."""
 
-_BUDGET = 2048
-"""Tokens a batch, padding included: measured as the fastest for small models on a CPU."""
-
-
 _REFUSED = Permission()
 
 
 class SharedModel:
     """A sentence-transformers model that several threads may use at once."""
 
-    def __init__(self, model: Any) -> None:
-        self.model = model.eval()
+    def __init__(self, model: Any, choice: Choice) -> None:
+        """Takes a model that was loaded in fp32 on its device, and makes it run as chosen."""
+        self.choice = accelerate(model.eval(), choice)
+        self.model = model
         self.tokenizer = SafeTokenizer(model.tokenizer)
+        self._collators: dict[tuple[Hashable, ...], Collator | None] = {}
 
     @property
     def max_length(self) -> int:
@@ -58,19 +60,30 @@ class SharedModel:
 
         The options go to the pass: `task` ("query" or "document") for one.
         """
-        for batch in token_batches(self._lengths(texts, prompt), budget):
-            yield batch, self._forward([texts[n] for n in batch], prompt, options)
+        rows = self._tokenize_after(prompt, texts)
+        preprocess = partial(self._preprocess, prompt=prompt, **options)
+        collate = self._collator(preprocess, prompt, *options.items()) if texts else None
+        for batch in token_batches([len(ids) for ids in rows["input_ids"]], budget):
+            features = collate(rows, batch) if collate else preprocess([texts[n] for n in batch])
+            yield batch, self._forward(features, options)
 
-    def _lengths(self, texts: Sequence[str], prompt: str) -> list[int]:
-        if len(texts) < 2:  # A query: no batches to make, so no need to know.
-            return [0] * len(texts)
-        return [len(ids) for ids in self.tokenize([prompt + text for text in texts])["input_ids"]]
+    def _collator(self, preprocess: Callable[..., Any], prompt: str, *options: Hashable) -> Collator | None:
+        key = (prompt, *options)
+        if key not in self._collators:
+            tokenize = partial(self._tokenize_after, prompt)
+            self._collators[key] = Collator.of(self.model.tokenizer, tokenize, preprocess)
+        return self._collators[key]
 
-    def _forward(self, texts: list[str], prompt: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _tokenize_after(self, prompt: str, texts: Sequence[str]) -> Rows:
+        return self.tokenize([prompt + text for text in texts])
+
+    def _preprocess(self, texts: Sequence[str], **options: Any) -> Mapping[str, Any]:
+        with self.tokenizer.lock:
+            return self.model.preprocess(list(texts), **options)
+
+    def _forward(self, features: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
         import torch
 
-        with self.tokenizer.lock:
-            features = self.model.preprocess(texts, prompt=prompt, **options)
         device = self.model.device
         on_device = {
             name: value.to(device) if torch.is_tensor(value) else value for name, value in features.items()
@@ -82,9 +95,9 @@ class SharedModel:
 class Trunk:
     """A bi-encoder loaded from a folder. May be used by several threads at once."""
 
-    def __init__(self, transformer: Any) -> None:
-        """Take a `SentenceTransformer`."""
-        self._shared = SharedModel(transformer)
+    def __init__(self, transformer: Any, choice: Choice) -> None:
+        """Take a `SentenceTransformer` in fp32 on its device."""
+        self._shared = SharedModel(transformer, choice)
         self._prompt_lengths: dict[str, int] = {}
 
     @classmethod
@@ -93,18 +106,23 @@ class Trunk:
         path: Path,
         pooling: Pooling | None,
         max_length: int | None,
-        device: str | None,
+        choice: Choice,
         permission: Permission = _REFUSED,
     ) -> Trunk:
         """Load; a pooling that is given goes before the folder's own modules. Raises `ConfigError`."""
         with loadable(path, permission) as source, quiet(), _explained(path, source.code):
             load = partial(_with_pooling, pooling=pooling) if pooling else _as_saved
-            transformer = load(source.path, device=device, trusted=source.code is not None)
+            transformer = load(source.path, device=choice.device, trusted=source.code is not None)
             limit_length(transformer, max_length)
             if source.code:
                 restore_buffers(transformer[0].auto_model)
                 transformer.encode("text")  # What does not work here is to be known by now.
-            return cls(transformer)
+            return cls(transformer, choice)
+
+    @property
+    def choice(self) -> Choice:
+        """What it runs on."""
+        return self._shared.choice
 
     @property
     def dim(self) -> int:
@@ -125,7 +143,7 @@ class Trunk:
         """Unit sentence vectors, and where wanted, unit token vectors of each text's own tokens."""
         dense = np.zeros((len(texts), self.dim), np.float32)
         matrices = [np.zeros((0, self.dim), np.float32)] * len(texts)
-        for batch, out in self._shared.outputs(texts, prompt, _BUDGET):
+        for batch, out in self._shared.outputs(texts, prompt, self.choice.budget):
             dense[batch] = as_array(out["sentence_embedding"])
             if tokens:
                 rows = zip(as_array(out["token_embeddings"]), out["input_ids"].tolist(), strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rag_plugins.errors import require
-from rag_plugins.models.backend import find_weights, known_as, shared
+from rag_plugins.models.backend import Shared, find_weights, known_as
 from rag_plugins.models.presets import DENSE_PRESETS, find_preset
 from rag_plugins.models.tokenizer import SafeTokenizer
 
@@ -19,6 +19,7 @@ class WordPieces:
         """`model` is a preset, a folder or a hub id; raises `UnknownPreset`, loads nothing."""
         self._model = model
         self._preset = find_preset(model, DENSE_PRESETS)
+        self._shared = Shared(("wordpieces", model), self._load)
 
     @property
     def name(self) -> str:
@@ -27,7 +28,7 @@ class WordPieces:
 
     def __call__(self, text: str) -> list[str]:
         """The tokens in reading order, without special ones and what the tokenizer cannot read."""
-        tokenizer, tokens = shared(("wordpieces", self._model), self._load)
+        tokenizer, tokens = self._shared.get()
         ids: list[int] = tokenizer([text], add_special_tokens=False)["input_ids"][0]
         return [tokens[id] for id in ids if id in tokens]
 

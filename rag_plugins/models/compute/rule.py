@@ -12,7 +12,7 @@ from typing import Any
 from rag_plugins.config.compute import Backend, ComputeConfig, Precision
 from rag_plugins.errors import ConfigError, MissingExtra, require
 
-__all__ = ["BF16", "RULE", "Choice", "choose", "processor", "processors"]
+__all__ = ["BF16", "RULE", "Choice", "best_device", "choose", "processor", "processors"]
 
 RULE = (
     ("an accelerator (cuda, mps, …)", "torch", "bf16 on cuda cards that have it, else fp32"),
@@ -53,14 +53,15 @@ def choose(settings: ComputeConfig, device: str | None) -> Choice:
     Raises `ConfigError` for what is asked and cannot be had, `MissingExtra` where OpenVINO is asked for and
     not installed.
     """
-    place = device or _best_device()
+    place = device or best_device()
     kind = place.split(":")[0]
     backend = _backend(settings, kind)
     precision, why = _precision(settings, backend, kind)
     return Choice(backend, precision, place, _BUDGETS.get(kind, _ACCELERATOR_BUDGET), why)
 
 
-def _best_device() -> str:
+def best_device() -> str:
+    """An accelerator where there is one."""
     torch: Any = require("torch", extra="models")
     return str(torch.accelerator.current_accelerator(check_available=True) or "cpu")
 
