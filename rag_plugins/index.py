@@ -26,7 +26,7 @@ from rag_plugins.store.assets import AssetStore
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.text import clean
 from rag_plugins.types import EmbedText, Hit, Hits, JsonValue, Passage, Provenance, passage_id
-from rag_plugins.wiring import Parts, make_legs, make_store, wire
+from rag_plugins.wiring import Model, Parts, make_legs, make_store, wire
 
 __all__ = ["RagIndex"]
 
@@ -54,7 +54,7 @@ class RagIndex:
         self._retriever = parts.retriever
         self._indexer = Indexer(parts.writer, parts.store.assets, config, tenant)
         # Runs on close(), on garbage collection or at exit, whichever comes first, and once.
-        self._finalizer = weakref.finalize(self, _shut, parts.writer, parts.store)
+        self._finalizer = weakref.finalize(self, _shut, parts.writer, parts.store, parts.models)
 
     @classmethod
     def open(
@@ -75,10 +75,10 @@ class RagIndex:
         process holds the file, `StoreUnavailable` where no server answers, `UnknownPreset`.
         """
         config = config or Config.preset(preset)
-        legs = make_legs(config.legs, encoders)
+        legs = make_legs(config.legs, encoders, config.compute)
         store = make_store(uri, config, legs, collection, tenant)
         try:
-            return cls(config, tenant, wire(config, legs, store, tenant))
+            return cls(config, tenant, wire(config, legs, store, tenant, encoders))
         except BaseException:
             store.close()
             raise
@@ -224,7 +224,7 @@ class RagIndex:
         return self.assets.get(asset) if asset else None
 
     def close(self) -> None:
-        """Save what is not yet saved and let go of the file; may be called again."""
+        """Save what is not yet saved, let go of the file and of the models; may be called again."""
         self._finalizer()
 
     def __enter__(self) -> Self:
@@ -239,8 +239,10 @@ class RagIndex:
         return f"RagIndex({self.store!r})"
 
 
-def _shut(writer: Writer, store: MilvusStore) -> None:
+def _shut(writer: Writer, store: MilvusStore, models: Sequence[Model]) -> None:
     try:
         writer.close()
     finally:
         store.close()
+        for model in models:
+            model.release()

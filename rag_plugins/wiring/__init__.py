@@ -1,0 +1,99 @@
+"""From a configuration to parts: legs with their encoders, the store, term indexes, the reranker."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TypeAlias, cast
+
+from rag_plugins.config import (
+    Bm25Leg,
+    ComputeConfig,
+    Config,
+    CrossEncoderConfig,
+    DenseLeg,
+    LegConfig,
+    RerankerConfig,
+    SparseLeg,
+)
+from rag_plugins.errors import ConfigError
+from rag_plugins.ingest.funnels import FunnelKeeper
+from rag_plugins.ingest.prefixes import server_widths
+from rag_plugins.ingest.writer import Writer
+from rag_plugins.lexical.plan import TermIndex
+from rag_plugins.lexical.remote import MilvusTerms
+from rag_plugins.lexical.resident import ResidentTerms
+from rag_plugins.lexical.search import LexicalSearch
+from rag_plugins.lexical.statistics import StatisticsKeeper
+from rag_plugins.models.bm25 import Bm25Encoder
+from rag_plugins.models.dense import DenseEncoder
+from rag_plugins.models.m3 import M3Encoder, is_m3
+from rag_plugins.models.protocols import DenseModel, Encoder, Leg, Representation, Reranker, TokenModel
+from rag_plugins.models.rerank.cross_encoder import CrossEncoderReranker
+from rag_plugins.models.rerank.late_interaction import LateInteractionReranker
+from rag_plugins.models.sparse import SparseEncoder
+from rag_plugins.search.reranking import RerankStage
+from rag_plugins.search.retriever import HybridRetriever
+from rag_plugins.store.address import Address
+from rag_plugins.store.local.resident import ResidentStore
+from rag_plugins.store.milvus import MilvusStore
+from rag_plugins.store.schema import VectorField
+from rag_plugins.wiring.legs import dense_model, make_legs
+from rag_plugins.wiring.rerankers import kept_tokens, make_reranker
+from rag_plugins.wiring.stores import make_searches, make_store
+
+Model: TypeAlias = DenseEncoder | SparseEncoder | M3Encoder | CrossEncoderReranker
+"""What holds weights in memory until it is released."""
+
+__all__ = [
+    "Model",
+    "Parts",
+    "dense_model",
+    "make_legs",
+    "make_reranker",
+    "make_searches",
+    "make_store",
+    "wire",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What works on one collection."""
+
+    store: MilvusStore
+    legs: Sequence[Leg]
+    retriever: HybridRetriever
+    writer: Writer
+    funnels: Sequence[FunnelKeeper]
+    models: Sequence[Model]
+    """To be released with the index: what was made for it, not what it was given."""
+
+
+def wire(
+    config: Config, legs: Sequence[Leg], store: MilvusStore, tenant: str, given: Collection[str] = ()
+) -> Parts:
+    """Everything above the store; `given` names the legs whose encoder is the caller's own.
+
+    Raises `ConfigError` for settings that do not go together.
+    """
+    searches = make_searches(config, legs, store)
+    keepers = [StatisticsKeeper(store, name, search, tenant) for name, search in searches.items()]
+    funnels = _funnels(config, legs, store, tenant)
+    writer = Writer(store, legs, tenant, keepers, kept_tokens(config, legs), funnels)
+    stages = [RerankStage(settings, make_reranker(settings, config, legs)) for settings in config.rerank]
+    retriever = HybridRetriever(store, legs, config.fusion, searches, stages)
+    made = [*(leg.encoder for leg in legs if leg.name not in given), *(stage.reranker for stage in stages)]
+    models = [model for model in made if isinstance(model, Model)]
+    return Parts(store, legs, retriever, writer, funnels, models)
+
+
+def _funnels(config: Config, legs: Sequence[Leg], store: MilvusStore, tenant: str) -> list[FunnelKeeper]:
+    """What keeps the funnel of each dense leg true. Raises `ConfigError` for what its model cannot have."""
+    return [
+        FunnelKeeper(store, leg, settings, tenant)
+        for leg, settings in zip(legs, config.legs, strict=True)
+        if isinstance(settings, DenseLeg)
+    ]

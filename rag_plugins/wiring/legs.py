@@ -1,0 +1,110 @@
+"""Legs: a configuration's, with their encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import cast
+
+from rag_plugins.config import (
+    Bm25Leg,
+    ComputeConfig,
+    DenseLeg,
+    LegConfig,
+    SparseLeg,
+)
+from rag_plugins.errors import ConfigError
+from rag_plugins.models.bm25 import Bm25Encoder
+from rag_plugins.models.dense import DenseEncoder
+from rag_plugins.models.m3 import M3Encoder, is_m3
+from rag_plugins.models.protocols import DenseModel, Encoder, Leg, Representation
+from rag_plugins.models.sparse import SparseEncoder
+
+_NONE: Mapping[str, Encoder] = MappingProxyType({})
+
+__all__ = ["dense_model", "make_legs"]
+
+
+def make_legs(
+    configs: Sequence[LegConfig],
+    encoders: Mapping[str, Encoder] = _NONE,
+    compute: ComputeConfig | None = None,
+) -> list[Leg]:
+    """A leg for each configuration; the legs of one BGE-M3 share its encoder, and so one forward pass.
+
+    `encoders` by name of a leg are used in place of the leg's model. Raises `ConfigError`.
+    """
+    _check(encoders, configs)
+    own = [config for config in configs if config.name not in encoders]
+    shared = {config.model: _m3(config.model, own, compute) for config in own if _is_m3(config)}
+    return [_leg(config, encoders.get(config.name), shared, compute) for config in configs]
+
+
+def _check(encoders: Mapping[str, Encoder], configs: Sequence[LegConfig]) -> None:
+    kinds = {config.name: config.kind for config in configs if config.kind != "bm25"}
+    for name, encoder in encoders.items():
+        if name not in kinds:
+            raise ConfigError(f"encoder for the leg {name!r}: the legs with a model are {list(kinds)}")
+        if Representation(kinds[name]) not in encoder.produces:
+            gives = sorted(kind.value for kind in encoder.produces)
+            raise ConfigError(f"leg {name!r} is {kinds[name]}, and the encoder given for it gives {gives}")
+    for config in configs:
+        if config.name in encoders and isinstance(config, DenseLeg) and config.store_width is not None:
+            raise ConfigError(
+                f"leg {config.name!r}: store_width cuts the leg's own model, and an encoder is given: let "
+                "that one give vectors of this width"
+            )
+
+
+def _leg(
+    config: LegConfig,
+    given: Encoder | None,
+    shared: Mapping[str, M3Encoder],
+    compute: ComputeConfig | None,
+) -> Leg:
+    if given is not None:
+        return Leg(config.name, given, Representation(config.kind), config.weight)
+    match config:
+        case DenseLeg():
+            encoder = shared.get(config.model) or DenseEncoder(config, compute)
+            return Leg(config.name, encoder, Representation.DENSE, config.weight)
+        case SparseLeg():
+            encoder = shared.get(config.model) or SparseEncoder(config, compute)
+            return Leg(config.name, encoder, Representation.SPARSE, config.weight)
+        case Bm25Leg():
+            return Leg(config.name, Bm25Encoder(config), Representation.SPARSE, config.weight)
+
+
+def _is_m3(config: LegConfig) -> bool:
+    return not isinstance(config, Bm25Leg) and is_m3(config.model)
+
+
+def _m3(model: str, configs: Sequence[LegConfig], compute: ComputeConfig | None) -> M3Encoder:
+    mine = [
+        config for config in configs if isinstance(config, DenseLeg | SparseLeg) and config.model == model
+    ]
+    for name in ("max_length", "device"):
+        if len({getattr(config, name) for config in mine}) > 1:
+            raise ConfigError(f"the legs of {model} share one forward pass: give them the same {name}")
+    dense = [config for config in mine if isinstance(config, DenseLeg)]
+    if any(leg.pooling or leg.query_prompt or leg.document_prompt for leg in dense):
+        raise ConfigError(f"{model} has pooling of its own and no prompts: leave pooling and prompts out")
+    if any(leg.store_width or leg.matryoshka or leg.allow_remote_code for leg in dense):
+        raise ConfigError(
+            f"{model} was not trained for prefixes and has no code of its own: leave out store_width, "
+            "matryoshka and allow_remote_code"
+        )
+    terms = next((config for config in mine if isinstance(config, SparseLeg)), SparseLeg(model=model))
+    return M3Encoder(
+        model,
+        max_length=mine[0].max_length,
+        device=mine[0].device,
+        query_terms=terms.query_terms,
+        document_terms=terms.document_terms,
+        compute=compute,
+    )
+
+
+def dense_model(leg: Leg) -> DenseModel:
+    """The encoder of a dense leg."""
+    return cast("DenseModel", leg.encoder)  # What gives one vector a text says how wide it is.
