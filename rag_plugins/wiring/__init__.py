@@ -2,50 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from types import MappingProxyType
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
-from rag_plugins.config import (
-    Bm25Leg,
-    ComputeConfig,
-    Config,
-    CrossEncoderConfig,
-    DenseLeg,
-    LegConfig,
-    RerankerConfig,
-    SparseLeg,
-)
-from rag_plugins.errors import ConfigError
+from rag_plugins.config import Config, DenseLeg
 from rag_plugins.ingest.funnels import FunnelKeeper
-from rag_plugins.ingest.prefixes import server_widths
 from rag_plugins.ingest.writer import Writer
-from rag_plugins.lexical.plan import TermIndex
-from rag_plugins.lexical.remote import MilvusTerms
-from rag_plugins.lexical.resident import ResidentTerms
-from rag_plugins.lexical.search import LexicalSearch
 from rag_plugins.lexical.statistics import StatisticsKeeper
-from rag_plugins.models.bm25 import Bm25Encoder
 from rag_plugins.models.dense import DenseEncoder
-from rag_plugins.models.m3 import M3Encoder, is_m3
-from rag_plugins.models.protocols import DenseModel, Encoder, Leg, Representation, Reranker, TokenModel
+from rag_plugins.models.m3 import M3Encoder
+from rag_plugins.models.protocols import Leg
 from rag_plugins.models.rerank.cross_encoder import CrossEncoderReranker
-from rag_plugins.models.rerank.late_interaction import LateInteractionReranker
 from rag_plugins.models.sparse import SparseEncoder
 from rag_plugins.search.reranking import RerankStage
 from rag_plugins.search.retriever import HybridRetriever
-from rag_plugins.store.address import Address
-from rag_plugins.store.local.resident import ResidentStore
 from rag_plugins.store.milvus import MilvusStore
-from rag_plugins.store.schema import VectorField
 from rag_plugins.wiring.legs import dense_model, make_legs
 from rag_plugins.wiring.rerankers import kept_tokens, make_reranker
 from rag_plugins.wiring.stores import make_searches, make_store
-
-Model: TypeAlias = DenseEncoder | SparseEncoder | M3Encoder | CrossEncoderReranker
-"""What holds weights in memory until it is released."""
 
 __all__ = [
     "Model",
@@ -57,6 +32,9 @@ __all__ = [
     "make_store",
     "wire",
 ]
+
+Model: TypeAlias = DenseEncoder | SparseEncoder | M3Encoder | CrossEncoderReranker
+"""What holds weights in memory until it is released."""
 
 
 @dataclass(frozen=True, slots=True)
