@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
 from rag_plugins.config import ChunkingConfig, OcrConfig
-from rag_plugins.errors import BadDocument, BadPassage
+from rag_plugins.errors import BadDocument, BadPassage, ConfigError
 from rag_plugins.index import RagIndex
 from rag_plugins.ingest.chunking import chunk
 from rag_plugins.ingest.documents import find_documents
@@ -26,6 +28,7 @@ __all__ = [
     "RETRIEVAL_TEXT",
     "PassageReader",
     "adopt",
+    "checked",
     "details",
     "other_view",
     "plain_metadata",
@@ -41,6 +44,18 @@ DETAILS = "rag_plugins"
 
 NODE = "_llama_index"
 """Metadata key, kept in the store and never shown, of what a LlamaIndex node is rebuilt from."""
+
+
+@contextmanager
+def checked() -> Generator[None]:
+    """Make an object of pydantic within; settings that it refuses are a `ConfigError`."""
+    try:
+        yield
+    except ValidationError as error:
+        problems = (
+            f"{'.'.join(map(str, told['loc'])) or 'settings'}: {told['msg']}" for told in error.errors()
+        )
+        raise ConfigError("; ".join(problems)) from None  # pydantic's own text repeats the input.
 
 
 def plain_metadata(metadata: Mapping[Any, Any]) -> dict[str, JsonValue]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from rag_plugins.config import ComputeConfig, Config, DenseLeg
 from rag_plugins.models.dense import DenseEncoder
@@ -24,9 +24,9 @@ class Matryoshka:
         matryoshka: Sequence[int] | None = None,
         allow_remote_code: bool = False,
         code_revision: str | None = None,
-        compute: ComputeConfig | None = None,
+        compute: ComputeConfig | Mapping[str, Any] | None = None,
     ) -> None:
-        """The settings are those of a dense leg, `dimensions` its `store_width`.
+        """The settings are those of a dense leg, `dimensions` its `store_width`, and of a `ComputeConfig`.
 
         Raises `ConfigError` for a width that neither `matryoshka` nor the preset declares, `UnknownPreset`.
         """
@@ -37,8 +37,8 @@ class Matryoshka:
             "allow_remote_code": allow_remote_code,
             "code_revision": code_revision,
         }
-        [leg] = Config.make({"legs": [{"kind": "dense", **settings}]}).legs
-        self._encoder = DenseEncoder(cast("DenseLeg", leg))
+        config = Config.make({"legs": [{"kind": "dense", **settings}], "compute": compute or {}})
+        self._encoder = DenseEncoder(cast("DenseLeg", config.legs[0]), config.compute)
 
     def queries(self, texts: Sequence[str]) -> list[list[float]]:
         """One unit vector a query."""

@@ -12,13 +12,13 @@ from pydantic import (
     Field,
     PrivateAttr,
     SkipValidation,
-    ValidationError,
     field_serializer,
 )
 
 from rag_plugins.config import ComputeConfig, CrossEncoderConfig
 from rag_plugins.config.rerank import Calibration
 from rag_plugins.errors import ConfigError
+from rag_plugins.faces import checked
 from rag_plugins.faces.reranking import ranked
 from rag_plugins.models.protocols import Candidate, Reranker
 from rag_plugins.models.rerank.cross_encoder import CrossEncoderReranker
@@ -57,11 +57,9 @@ class RerankSettings(BaseModel):
     def __init__(self, model: str | Path | Reranker = _DEFAULT, top_n: int = 5, **settings: Any) -> None:
         """Raises `ConfigError` for settings that cannot be used."""
         model = str(model) if isinstance(model, Path) else model
-        try:
+        with checked():
             super().__init__(model=model, top_n=top_n, **settings)
             self._reranker = _reranker(self, _config(self))
-        except ValidationError as error:
-            raise ConfigError(_problems(error)) from None
 
     @field_serializer("model")
     def _by_name(self, model: str | Reranker) -> str:
@@ -90,10 +88,3 @@ def _reranker(settings: RerankSettings, config: CrossEncoderConfig) -> Reranker:
     if own:
         raise ConfigError(f"{', '.join(own)}: given with a reranker object, which has settings of its own")
     return model
-
-
-def _problems(error: ValidationError) -> str:
-    # pydantic's own text repeats the input.
-    return "; ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'settings'}: {problem['msg']}" for problem in error.errors()
-    )

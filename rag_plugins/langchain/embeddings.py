@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from langchain_core.embeddings import Embeddings
 
+from rag_plugins.config import ComputeConfig
 from rag_plugins.faces.embedding import Matryoshka
 
 __all__ = ["MatryoshkaEmbeddings"]
@@ -21,14 +22,17 @@ class MatryoshkaEmbeddings(Embeddings):
         matryoshka: Sequence[int] | None = None,
         allow_remote_code: bool = False,
         code_revision: str | None = None,
+        compute: ComputeConfig | None = None,
     ) -> None:
-        """`matryoshka` declares the widths of a model without a preset; the last two are a dense leg's.
+        """`matryoshka` declares the widths of a model without a preset; the two after it are a dense leg's.
 
         Raises `ConfigError` for a width that is not declared. Weights load on first use.
         """
         self.model = model
         self.dimensions = dimensions
-        self._matryoshka = Matryoshka(model, dimensions, matryoshka, allow_remote_code, code_revision)
+        self._matryoshka = Matryoshka(
+            model, dimensions, matryoshka, allow_remote_code, code_revision, compute
+        )
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """One unit vector a text."""

@@ -8,6 +8,8 @@ from typing import Any
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from pydantic import PrivateAttr
 
+from rag_plugins.config import ComputeConfig
+from rag_plugins.faces import checked
 from rag_plugins.faces.embedding import Matryoshka
 
 __all__ = ["MatryoshkaEmbedding"]
@@ -20,6 +22,7 @@ class MatryoshkaEmbedding(BaseEmbedding):
     matryoshka: tuple[int, ...] | None = None
     allow_remote_code: bool = False
     code_revision: str | None = None
+    compute: ComputeConfig = ComputeConfig()
     _matryoshka: Matryoshka = PrivateAttr()
 
     def __init__(
@@ -29,9 +32,15 @@ class MatryoshkaEmbedding(BaseEmbedding):
 
         Raises `ConfigError` for a width that is not declared. Weights load on first use.
         """
-        super().__init__(model_name=model_name, dimensions=dimensions, **settings)  # pyright: ignore[reportCallIssue]
+        with checked():
+            super().__init__(model_name=model_name, dimensions=dimensions, **settings)  # pyright: ignore[reportCallIssue]
         self._matryoshka = Matryoshka(
-            model_name, dimensions, self.matryoshka, self.allow_remote_code, self.code_revision
+            model_name,
+            dimensions,
+            self.matryoshka,
+            self.allow_remote_code,
+            self.code_revision,
+            self.compute,
         )
 
     @classmethod

@@ -2,6 +2,7 @@ import math
 
 import pytest
 
+from rag_plugins.config import ComputeConfig
 from rag_plugins.errors import ConfigError
 from rag_plugins.langchain import MatryoshkaEmbeddings
 
@@ -38,6 +39,22 @@ def test_widths_that_the_caller_declares():
     length = math.sqrt(sum(number * number for number in prefix))
     assert cut.embed_query("a cat") == pytest.approx([number / length for number in prefix], abs=1e-6)
     assert len(cut.embed_documents(["a cat"])[0]) == 96
+
+
+@pytest.mark.chosen
+def test_what_it_runs_on_changes_no_vector():
+    torch, openvino = (
+        MatryoshkaEmbeddings(compute=ComputeConfig(backend=backend, precision="fp32")).embed_query("a cat")
+        for backend in ("torch", "openvino")
+    )
+    assert openvino == pytest.approx(torch, abs=1e-4)
+    assert openvino != torch
+
+
+def test_what_it_cannot_run_on_is_refused():
+    model = MatryoshkaEmbeddings(compute=ComputeConfig(backend="torch", precision="int8"))
+    with pytest.raises(ConfigError, match="int8.*backend"):
+        model.embed_query("a cat")
 
 
 @pytest.mark.parametrize("settings", [{"dimensions": 0}, {"matryoshka": (0,)}, {"code_revision": "main"}])

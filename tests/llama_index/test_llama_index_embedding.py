@@ -5,6 +5,7 @@ from faces_support import watched
 from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
 from llama_index.core.schema import TextNode
 
+from rag_plugins.config import ComputeConfig
 from rag_plugins.errors import ConfigError
 from rag_plugins.llama_index import MatryoshkaEmbedding
 
@@ -49,6 +50,19 @@ def test_widths_that_the_caller_declares_survive_serialisation_too():
     assert again.matryoshka == (96, 192)
     assert again.get_query_embedding("a cat") == model.get_query_embedding("a cat")
     assert len(again.get_query_embedding("a cat")) == 96
+
+
+def test_what_it_runs_on_is_a_setting_like_the_others():
+    model = MatryoshkaEmbedding(compute=ComputeConfig(backend="torch", precision="fp32"))
+    again = MatryoshkaEmbedding.from_json(model.to_json())
+    assert again.compute == model.compute
+    assert again.get_query_embedding("a cat") == pytest.approx(model.get_query_embedding("a cat"), abs=1e-6)
+
+
+@pytest.mark.parametrize("compute", [{"backend": "abacus"}, {"precision": "int8", "backend": "torch"}])
+def test_what_it_cannot_run_on_is_refused(compute):
+    with pytest.raises(ConfigError, match="backend"):
+        MatryoshkaEmbedding(compute=compute).get_query_embedding("a cat")
 
 
 def test_cutting_a_model_that_declares_no_widths_is_refused_with_advice():
