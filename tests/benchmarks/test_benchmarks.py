@@ -106,6 +106,15 @@ def test_funnel(dim):
     assert 1.0 <= figures["memory_ratio"] < 1.6
 
 
+def test_embed():
+    figures = run("embed", "--passages", 6, "--rounds", 2)
+    for side in ("", "torch_fp32_", "openvino_fp32_"):
+        assert figures[f"{side}speedup"] > 0 and figures[f"{side}cosine_min"] >= 0.9995
+    assert figures["cosine_min"] <= figures["cosine_mean"] <= 1.00001
+    assert figures["floor_ratio"] > 0.5 and figures["tokens_mean"] >= 128
+    assert figures["bf16"] == (figures["bf16_over_fp32"] is not None)
+
+
 @given(st.integers())
 def test_a_slip_is_one_edit_in_one_word(seed):
     query = "who painted the ceiling of the chapel"
