@@ -7,7 +7,7 @@ MODEL is a name that `rag-plugins presets` lists, a folder or a hub id.
 
 import sys
 
-from rag_plugins.models.rerank.cross_encoder import CrossEncoderReranker
+from rag_plugins import CrossEncoderReranker
 
 PASSAGES = [
     "The red lamp means that the water tank is empty.",

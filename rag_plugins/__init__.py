@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rag_plugins.lexical.rules import Wildcard as Wildcard
     from rag_plugins.lexical.rules import parse_query as parse_query
     from rag_plugins.models.foreign import from_pymilvus as from_pymilvus
+    from rag_plugins.models.rerank.cross_encoder import CrossEncoderReranker as CrossEncoderReranker
     from rag_plugins.types import Box as Box
     from rag_plugins.types import EmbedImage as EmbedImage
     from rag_plugins.types import EmbedText as EmbedText
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Box": "types",
     "Config": "config",
+    "CrossEncoderReranker": "models.rerank.cross_encoder",
     "EmbedImage": "types",
     "EmbedText": "types",
     "Filter": "filters",

@@ -11,11 +11,18 @@ from rag_plugins.show.tables import listing
 
 __all__ = ["show_presets"]
 
+_RERANKERS: dict[str, str] = {
+    "classifier": "Rerankers, classifiers",
+    "causal": "Rerankers, causal language models",
+    "multimodal": "Rerankers of page images",
+}
+
 
 def show_presets() -> None:
     """Pipelines, models and rerankers that a configuration can name."""
     console = Console()
-    for table in (_pipelines(), _dense_models(), _sparse_models(), _rerankers()):
+    rerankers = [_rerankers(kind, title) for kind, title in _RERANKERS.items()]
+    for table in (_pipelines(), _dense_models(), _sparse_models(), *rerankers):
         console.print(table)
 
 
@@ -54,8 +61,9 @@ def _sparse_models() -> Table:
     return table
 
 
-def _rerankers() -> Table:
-    table = listing("Rerankers: [[rerank]] model = NAME", "name", "licence", "tokens", "scores")
+def _rerankers(kind: str, title: str) -> Table:
+    table = listing(f"{title}: [[rerank]] model = NAME", "name", "licence", "tokens", "scores")
     for name, model in RERANKER_PRESETS.items():
-        table.add_row(name, model.licence, str(model.max_length), model.scale)
+        if model.kind == kind:
+            table.add_row(name, model.licence, str(model.max_length), model.scale)
     return table
