@@ -106,8 +106,12 @@ def test_funnel(dim):
     assert 1.0 <= figures["memory_ratio"] < 1.6
 
 
-def test_embed():
-    figures = run("embed", "--passages", 6, "--rounds", 2)
+def test_embed(tmp_path):
+    drawn = random.Random(0)
+    words = " ".join(TEXTS.values()).split()
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n\n".join(" ".join(drawn.choices(words, k=drawn.randint(90, 200))) for _ in range(8)))
+    figures = run("embed", "--texts", texts, "--passages", 4, "--rounds", 2)
     for side in ("", "torch_fp32_", "openvino_fp32_"):
         assert figures[f"{side}speedup"] > 0 and figures[f"{side}cosine_min"] >= 0.9995
     assert figures["cosine_min"] <= figures["cosine_mean"] <= 1.00001
