@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rag_plugins import errors as errors
+    from rag_plugins.config import ComputeConfig as ComputeConfig
     from rag_plugins.config import Config as Config
+    from rag_plugins.config import CrossEncoderConfig as CrossEncoderConfig
     from rag_plugins.filters import Filter as Filter
     from rag_plugins.filters import all_of as all_of
     from rag_plugins.filters import where as where
@@ -37,7 +39,9 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Box": "types",
+    "ComputeConfig": "config",
     "Config": "config",
+    "CrossEncoderConfig": "config",
     "CrossEncoderReranker": "models.rerank.cross_encoder",
     "EmbedImage": "types",
     "EmbedText": "types",
