@@ -9,16 +9,17 @@ from contextvars import copy_context
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
-from rag_plugins.config import Bm25Leg, Config, CrossEncoderConfig, DenseLeg, SparseLeg
+from rag_plugins.config import Bm25Leg, ComputeConfig, Config, CrossEncoderConfig, DenseLeg, SparseLeg
 from rag_plugins.errors import MissingExtra, MissingProgram, ModelNotFound, RagPluginsError, require
 from rag_plugins.models.backend import first_line, may_download
 from rag_plugins.models.compute.kept import folder
 from rag_plugins.models.compute.rule import BF16, Choice, choose, processor, processors
 from rag_plugins.models.presets import DENSE_PRESETS, RERANKER_PRESETS, SPARSE_PRESETS
+from rag_plugins.models.rerank.cross_encoder import CrossEncoderReranker
 from rag_plugins.types import JsonValue
-from rag_plugins.wiring import make_legs, make_reranker
+from rag_plugins.wiring import Model, make_legs
 
 __all__ = ["Diagnosis", "Machine", "ModelUse", "Part", "diagnose"]
 
@@ -50,14 +51,6 @@ _PRESETS = {
 }
 
 _Settings: TypeAlias = DenseLeg | SparseLeg | CrossEncoderConfig
-
-
-class _Model(Protocol):
-    @property
-    def source(self) -> str: ...
-
-    @property
-    def choice(self) -> Choice: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,30 +194,31 @@ def _processor_name() -> str:
 
 
 def _models(config: Config, load: bool) -> Iterator[ModelUse]:
-    legs = make_legs(config.legs)
-    for leg, settings in zip(legs, config.legs, strict=True):
-        if not isinstance(settings, Bm25Leg):
-            yield _use(leg.name, settings, cast("_Model", leg.encoder), config, load)
+    for leg, settings in zip(make_legs(config.legs, compute=config.compute), config.legs, strict=True):
+        if not isinstance(settings, Bm25Leg) and isinstance(leg.encoder, Model):
+            yield _use(leg.name, settings, leg.encoder, config.compute, load)
     for number, stage in enumerate(config.rerank, 1):
+        part = f"rerank {number}"
         if isinstance(stage, CrossEncoderConfig):
-            model = cast("_Model", make_reranker(stage, config, legs))
-            yield _use(f"rerank {number}", stage, model, config, load)
+            yield _use(part, stage, CrossEncoderReranker(stage, config.compute), config.compute, load)
         else:
-            yield ModelUse(f"rerank {number}", stage.kind, "the first dense leg's model")
+            yield ModelUse(part, stage.kind, "the first dense leg's model")
 
 
-def _use(part: str, settings: _Settings, model: _Model, config: Config, load: bool) -> ModelUse:
+def _use(part: str, settings: _Settings, model: Model, compute: ComputeConfig, load: bool) -> ModelUse:
     use = ModelUse(part, settings.model, *_weights(settings.model, model))
     try:
-        choice = model.choice if load and use.weights else choose(config.compute, settings.device)
+        choice = model.choice if load and use.weights else choose(compute, settings.device)
     except RagPluginsError as error:
         return replace(use, error=str(error))
     except Exception as error:  # Whatever a damaged model comes to is what was to be found.
         return replace(use, error=f"{type(error).__name__}: {first_line(error)}")
+    finally:
+        model.release()
     return replace(use, choice=choice)
 
 
-def _weights(name: str, model: _Model) -> tuple[str | None, str]:
+def _weights(name: str, model: Model) -> tuple[str | None, str]:
     try:
         return model.source, ""
     except ModelNotFound as error:
