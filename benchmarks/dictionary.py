@@ -68,7 +68,7 @@ def _measure(folder: Path) -> dict[str, float]:
 
 
 def _ndcg(folder: Path, leg: Bm25Leg) -> float:
-    evaluation = evaluate_folder(folder, Config(legs=(leg,), reranker=None), progress=sys.stderr.isatty())
+    evaluation = evaluate_folder(folder, Config(legs=(leg,), rerank=()), progress=sys.stderr.isatty())
     return round(evaluation.stages.legs[leg.name]["nDCG@10"], 4)
 
 

@@ -97,7 +97,7 @@ def _ndcg(index: RagIndex, queries: Mapping[str, str], tests: TestSet) -> float:
 
 
 def _config(tolerance: Literal["auto", "off"]) -> Config:
-    return Config(legs=(Bm25Leg(typo_tolerance=tolerance),), reranker=None)
+    return Config(legs=(Bm25Leg(typo_tolerance=tolerance),), rerank=())
 
 
 def _print(figures: Mapping[str, float], changed: int) -> None:
