@@ -129,7 +129,8 @@ def _reader(model: Any, tokenizer: SafeTokenizer, source: Source) -> Reader:
         return _each_query(by_chat)
     prompt: str = model.prompts.get(model.default_prompt_name) or ""
     if instruction and not prompt:
-        raise ConfigError(f"instruction: {source.path.name} is told none, so leave it out")
+        name = preset.name if preset else source.path.name
+        raise ConfigError(f"instruction: {name} is not told its task, so leave the instruction out")
     return _joined(tokenizer, instruction or prompt)
 
 

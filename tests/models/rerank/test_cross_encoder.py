@@ -321,7 +321,7 @@ class TestRefused:
             reranker(tiny_bert).score("red", candidates("pump"))
 
     def test_an_instruction_to_a_model_that_is_told_none(self, bert):
-        with pytest.raises(ConfigError, match="is told none"):
+        with pytest.raises(ConfigError, match="is not told its task"):
             reranker(bert, instruction="Find pumps").score("red", candidates("pump"))
 
     def test_a_damaged_folder(self, bert, tmp_path):
