@@ -10,11 +10,16 @@ from time import process_time
 from typing import Any, TypeAlias
 
 from rag_plugins.errors import require
+from rag_plugins.models.compute.rule import BF16
+from rag_plugins.models.compute.rule import processor as features
 
-__all__ = ["Layers", "gemm_gflops", "processor"]
+__all__ = ["Layers", "gemm_gflops", "machine", "processor"]
 
 Shape: TypeAlias = tuple[int, int, int]
 """Rows, inner dimension and columns of a matrix product."""
+
+_ROWS = 1024
+"""Tokens in a product: the budget of a batch."""
 
 _SECONDS = 0.3
 """Of process CPU time spent on each shape."""
@@ -37,7 +42,8 @@ class Layers:
         """Of texts of so many tokens without padding: a multiplication and an addition are two.
 
         Per token query, key, value and output (4 hidden²) and the feed-forward (2 hidden inner); per pair of
-        tokens the similarity and the weighted sum (2 hidden). Every token in every layer, as a full model has.
+        tokens the similarity and the weighted sum (2 hidden). Of every token in every layer, even where a
+        head reads but one of the last.
         """
         token = 4 * self.hidden**2 + 2 * self.hidden * self.inner
         return sum(2.0 * self.count * n * (token + 2 * n * self.hidden) for n in lengths)
@@ -70,6 +76,19 @@ def _best_seconds(dtype: str, shape: Shape) -> float:
             seconds = process_time() - start
             best, spent = min(best, seconds), spent + seconds
     return best
+
+
+def machine(layers: Layers) -> dict[str, Any]:
+    """Of this processor: its name, whether it lists bf16, its rates for products of these layers."""
+    fp32 = gemm_gflops("fp32", layers.shapes(_ROWS))
+    bf16 = gemm_gflops("bf16", layers.shapes(_ROWS)) if BF16 & features() else None
+    return {
+        "processor": processor(),
+        "bf16": bf16 is not None,
+        "gflops_fp32": fp32,
+        "gflops_bf16": bf16,
+        "bf16_over_fp32": bf16 and bf16 / fp32,
+    }
 
 
 def processor() -> str:

@@ -17,8 +17,8 @@ _STATUS = Path("/proc/self/status")
 
 
 def peak_bytes() -> int:
-    """Of this process so far. Linux's `ru_maxrss` begins with that of the parent: not taken where avoidable."""
-    if _STATUS.is_file():
+    """The most that this process has taken so far."""
+    if _STATUS.is_file():  # Linux's ru_maxrss begins with that of the process it was forked from.
         line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

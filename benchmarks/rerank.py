@@ -1,4 +1,4 @@
-"""Reranking 25, 50, 100 passages by a cross-encoder of MiniLM's size, beside `CrossEncoder.predict` as installed.
+"""Reranking by a cross-encoder of MiniLM's size, beside `CrossEncoder.predict` as installed.
 
     python -m benchmarks.rerank
     python -m benchmarks.rerank --corpus ../shared/data/medquad-eval
@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.cross_encoders import OURS, PEERS, reranker, save_cross_encoder
-from benchmarks.floors import Layers, gemm_gflops, processor
+from benchmarks.floors import Layers, machine
 from benchmarks.memory import peak_of_reranking
 from benchmarks.passages import read_asked, shortlists
 from benchmarks.rounds import Round, Side, agreement, run_rounds, speedup
@@ -36,9 +36,6 @@ from rag_plugins.models.compute.rule import Choice
 _REFERENCE = next(iter(PEERS))
 _BATCH = 32
 """Pairs in a batch of `CrossEncoder.predict` as installed."""
-
-_ROWS = 1024
-"""Of the matrix products that are the floor."""
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -111,26 +108,19 @@ def _floor(
     rounds: Sequence[Round], lengths: Sequence[Sequence[int]], layers: Layers, choice: Choice
 ) -> dict[str, Any]:
     """How far ours is from the matrix products alone, at the largest size."""
-    bf16 = choice.precision == "bf16"
-    rates = {kind: gemm_gflops(kind, layers.shapes(_ROWS)) for kind in ("fp32", "bf16")[: 1 + bf16]}
-    flops = [layers.flops(of_round) for of_round in lengths]
+    about, size = machine(layers), len(lengths[0])
+    own = about["gflops_bf16" if choice.precision == "bf16" else "gflops_fp32"]
 
     def ratio(side: str, rate: float) -> float:
-        times = (done.cpu[side, len(of_round)] for done, of_round in zip(rounds, lengths, strict=True))
-        return median(time * rate * 1e9 / needed for time, needed in zip(times, flops, strict=True))
+        pairs = zip(rounds, lengths, strict=True)
+        return median(done.cpu[side, size] * rate * 1e9 / layers.flops(read) for done, read in pairs)
 
-    size = len(lengths[0])
-    return {
-        "processor": processor(),
+    return about | {
         "backend": choice.backend,
         "precision": choice.precision,
-        "bf16": bf16,
-        "gflops_fp32": rates["fp32"],
-        "gflops_bf16": rates.get("bf16"),
-        "bf16_over_fp32": rates["bf16"] / rates["fp32"] if bf16 else None,
-        f"floor_ratio_{size}": ratio("ours", rates["bf16" if bf16 else "fp32"]),
-        f"fp32_floor_ratio_{size}": ratio("fp32", rates["fp32"]),
-        f"floor_speedup_{size}": ratio(_REFERENCE, rates["bf16" if bf16 else "fp32"]),
+        f"floor_ratio_{size}": ratio("ours", own),
+        f"fp32_floor_ratio_{size}": ratio("fp32", about["gflops_fp32"]),
+        f"floor_speedup_{size}": ratio(_REFERENCE, own),
     }
 
 
@@ -165,24 +155,20 @@ def _print(rounds: Sequence[Round], figures: Mapping[str, Any], sizes: Sequence[
             cells = [f"{1000 * seconds:.0f}" for seconds in times]
             table.add_row(str(size), name, *cells, f"{figures.get(_key(name, f'speedup_{size}'), 1.0):.2f}")
     console.print(table)
-    last = sizes[-1]
+    padding = "at {0} +{{reference_padding_{0}:.0%}} by the reference, +{{padding_{0}:.0%}} by ours"
+    rates = "{gflops_bf16:.0f} in bf16" if figures["bf16"] else "no bf16"
     for line in (
-        f"ours: {choice.why}",
-        f"pairs: {figures['tokens_mean']:.0f} tokens (median {figures['tokens_median']:.0f}, at most "
-        f"{figures['tokens_max']}); padding "
-        + ", ".join(
-            f"at {size} +{figures[f'reference_padding_{size}']:.0%} (ours +{figures[f'padding_{size}']:.0%})"
-            for size in sizes
-        ),
-        f"scores: deviation {figures['score_deviation']:.2f}, correlation {figures['correlation']:.6f}, "
-        f"largest difference {figures['max_difference']:.4f}, same best ten: {figures['same_top10']}",
-        f"{figures['processor']}: {figures['gflops_fp32']:.0f} GFLOP/s in fp32"
-        + (f", {figures['gflops_bf16']:.0f} in bf16" if figures["bf16"] else ", no bf16"),
-        f"at {last}: {figures[f'floor_ratio_{last}']:.2f} times the floor, which is "
-        f"{figures[f'floor_speedup_{last}']:.1f} times as fast as the reference",
-        f"memory at its peak: {figures['memory_mb']:.0f} MB, {figures['memory_1000_over_100']:.2f} times that of a tenth",
+        f"ours: {choice}",
+        "pairs: {tokens_mean:.0f} tokens on average, median {tokens_median:.0f}, at most {tokens_max}",
+        "padding " + ", ".join(padding.format(size) for size in sizes),
+        "scores: deviation {score_deviation:.2f}, correlation {correlation:.6f}, difference up to "
+        "{max_difference:.4f}; same best ten: {same_top10} ({overlap10:.1%}), in order: {same_order10}",
+        "{processor}: {gflops_fp32:.0f} GFLOP/s in fp32, " + rates,
+        "the floor at {0} is {{floor_speedup_{0}:.2f}} times as fast as the reference; ours takes "
+        "{{floor_ratio_{0}:.2f}} times it".format(sizes[-1]),
+        "memory at its peak: {memory_mb:.0f} MB, {memory_1000_over_100:.2f} times that with a tenth of them",
     ):
-        console.print(line, highlight=False, markup=False)
+        console.print(line.format_map(figures), highlight=False, markup=False)
 
 
 def _kinds(rounds: Sequence[Round]) -> tuple[list[dict[tuple[str, int], float]], ...]:

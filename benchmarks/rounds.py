@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import median
+from statistics import fmean, median
 from time import perf_counter, process_time
 from typing import Any, TypeAlias
 
@@ -75,5 +75,6 @@ def agreement(rounds: Sequence[Round], name: str, reference: str) -> dict[str, A
         "correlation_least": min(float(np.corrcoef(*pair)[0, 1]) for pair in pairs),
         "max_difference": float(np.abs(theirs - ours).max()),
         "same_top10": all(set(a) == set(b) for a, b in best),
+        "overlap10": fmean(len(set(a) & set(b)) / len(a) for a, b in best),
         "same_order10": all(a == b for a, b in best),
     }
