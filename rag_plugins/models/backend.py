@@ -29,7 +29,6 @@ __all__ = [
     "may_download",
     "quiet",
     "readable_length",
-    "shared",
 ]
 
 _logger = logging.getLogger(__name__)
@@ -220,21 +219,14 @@ class Shared(Generic[T]):
                 slot.model = self._load()
             return slot.model
 
+    def __reduce__(self) -> tuple[type[Shared[T]], tuple[Hashable, Callable[[], T]]]:
+        return type(self), (self._key, self._load)  # A copy finds the same model.
+
     def release(self) -> None:
         """Let go of it; asked again, it is there again."""
-        if self._slot is not None:
-            self._slot = None
+        held, self._slot = self._slot is not None, None
+        if held and self._key not in _slots:
             gc.collect()  # Modules of torch are in cycles with their own methods.
-
-
-_kept: list[Shared[Any]] = []
-
-
-def shared(key: Hashable, load: Callable[[], T]) -> T:
-    """The model under `key`, held for the process."""
-    kept = Shared(key, load)
-    _kept.append(kept)
-    return kept.get()
 
 
 @contextmanager

@@ -33,8 +33,9 @@ class SharedModel:
     """A sentence-transformers model that several threads may use at once."""
 
     def __init__(self, model: Any, choice: Choice) -> None:
-        """Takes a model that was loaded in fp32 on its device, and makes it run as chosen."""
-        self.choice = accelerate(model.eval(), choice)
+        """Takes a model on its device, and makes it run as chosen."""
+        # Weights saved in bf16 load so, which is slow where it is not chosen.
+        self.choice = accelerate(model.eval().float(), choice)
         self.model = model
         self.tokenizer = SafeTokenizer(model.tokenizer)
         self._collators: dict[tuple[Hashable, ...], Collator | None] = {}
@@ -96,7 +97,7 @@ class Trunk:
     """A bi-encoder loaded from a folder. May be used by several threads at once."""
 
     def __init__(self, transformer: Any, choice: Choice) -> None:
-        """Take a `SentenceTransformer` in fp32 on its device."""
+        """Take a `SentenceTransformer` on its device."""
         self._shared = SharedModel(transformer, choice)
         self._prompt_lengths: dict[str, int] = {}
 

@@ -17,6 +17,9 @@ _STREAMS = 4
 _GROUP = 128
 """Activations that share a scale in int8."""
 
+_SHAPES = 256
+"""Kernels kept for shapes that come again: without a bound, memory would grow with every new shape."""
+
 
 class Compiled:
     """Called as a model's forward, from any number of threads at once; gives float32."""
@@ -69,6 +72,7 @@ def compiled(graph: Any, precision: Precision, output: str) -> Compiled:
         "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
         "INFERENCE_NUM_THREADS": threads * streams,
         "NUM_STREAMS": streams,
+        "CPU_RUNTIME_CACHE_CAPACITY": _SHAPES,
         # Two processes would be pinned to the same core.
         "ENABLE_CPU_PINNING": False,
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": _GROUP if precision == "int8" else 0,
