@@ -57,7 +57,10 @@ class Kept:
         try:
             os.utime(self.place)
             return core().read_model(self.place / "model.xml")
-        except (OSError, RuntimeError):
+        except OSError:
+            return None
+        except RuntimeError:  # It is damaged.
+            self.drop()
             return None
 
     def write(self, graph: Any) -> Any:
