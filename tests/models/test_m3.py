@@ -1,5 +1,6 @@
 import os
 import shutil
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoModel, AutoTokenizer, XLMRobertaModel
 
-from rag_plugins.config import Bm25Leg
+from rag_plugins.config import Bm25Leg, ComputeConfig
 from rag_plugins.errors import BadInput, ConfigError, ModelNotFound, SideError, UnknownPreset
 from rag_plugins.models.bm25 import Bm25Encoder
 from rag_plugins.models.m3 import M3Encoder, is_m3
@@ -474,3 +475,28 @@ class Harm:
 
     def __reduce__(self):
         return os.mkdir, (str(self.target),)
+
+
+@pytest.mark.chosen
+def test_by_the_real_rule_all_is_nearly_as_on_torch(tiny_m3):
+    exact, chosen = (
+        M3Encoder(str(tiny_m3), compute=ComputeConfig(backend=backend, precision="fp32"))
+        for backend in ("torch", "auto")
+    )
+    assert chosen.choice.backend == "openvino"
+    expected = exact.encode_documents(VIEWS, ALL)
+    got = chosen.encode_documents(VIEWS, ALL)
+    assert got.dense == pytest.approx(expected.dense, abs=1e-4)
+    for mine, theirs in zip(got.sparse, expected.sparse, strict=True):
+        assert mine.as_dict() == pytest.approx(theirs.as_dict(), abs=1e-3)
+    for mine, theirs in zip(got.tokens, expected.tokens, strict=True):
+        assert mine == pytest.approx(theirs, abs=1e-4)
+
+
+def test_a_model_is_freed_when_it_is_let_go_of(tiny_m3):
+    encoder = M3Encoder(str(tiny_m3), device="cpu:0")
+    encoder.encode_queries(["red"])
+    trunk = weakref.ref(encoder._trunk)
+    encoder.release()
+    assert trunk() is None
+    assert encoder.encode_queries(["red"]).dense.shape == (1, 32)

@@ -12,7 +12,7 @@ from typing import Any
 from rag_plugins.config.compute import Backend, ComputeConfig, Precision
 from rag_plugins.errors import ConfigError, MissingExtra, require
 
-__all__ = ["BF16", "RULE", "Choice", "best_device", "choose", "processor", "processors"]
+__all__ = ["BF16", "CPU_BUDGET", "RULE", "Choice", "best_device", "choose", "processor", "processors"]
 
 RULE = (
     ("an accelerator (cuda, mps, …)", "torch", "bf16 on cuda cards that have it, else fp32"),
@@ -28,7 +28,7 @@ BF16 = frozenset({"avx512_bf16", "amx_bf16"})
 
 _CPUINFO = Path("/proc/cpuinfo")
 
-_BUDGETS = {"cpu": 1024}
+CPU_BUDGET = 1024
 """Tokens a batch: measured as the fastest for small models and for large, by torch and by OpenVINO."""
 
 _ACCELERATOR_BUDGET = 32768
@@ -59,7 +59,7 @@ def choose(settings: ComputeConfig, device: str | None) -> Choice:
     kind = place.split(":")[0]
     backend = _backend(settings, kind)
     precision, why = _precision(settings, backend, kind)
-    return Choice(backend, precision, place, _BUDGETS.get(kind, _ACCELERATOR_BUDGET), why)
+    return Choice(backend, precision, place, CPU_BUDGET if kind == "cpu" else _ACCELERATOR_BUDGET, why)
 
 
 def best_device() -> str:
