@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -136,7 +136,7 @@ class CrossEncoderReranker:
             self._config.instruction,
             choose(self._compute, self._config.device),
         )
-        return Shared(("cross-encoder", source), lambda: load_pair_model(source))
+        return Shared(("cross-encoder", source), partial(load_pair_model, source))
 
     @cached_property
     def _weights(self) -> Weights:
