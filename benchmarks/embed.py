@@ -24,14 +24,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.floors import Layers, gemm_gflops, processor
+from benchmarks.floors import Layers, machine
 from benchmarks.rounds import Round, Side, run_rounds, speedup
 from rag_plugins.config import ComputeConfig, DenseLeg
 from rag_plugins.errors import BadInput, ConfigError, MissingExtra, require
 from rag_plugins.evaluation.texts import manual_texts, read_texts
 from rag_plugins.models.backend import find_weights, quiet
-from rag_plugins.models.compute.rule import BF16, Choice
-from rag_plugins.models.compute.rule import processor as features
+from rag_plugins.models.compute.rule import Choice
 from rag_plugins.models.dense import DenseEncoder
 from rag_plugins.models.presets import DENSE_PRESETS
 from rag_plugins.types import EmbedText
@@ -40,9 +39,6 @@ from rag_plugins.vectors import normalise
 _PRESET = DENSE_PRESETS["all-MiniLM-L6-v2"]
 _REFERENCE = "sentence_transformers"
 _TEXTS = 4000
-_ROWS = 1024
-"""Of the matrix products that are the floor."""
-
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -152,9 +148,8 @@ def _floor(
     rounds: Sequence[Round], read: Sequence[Sequence[int]], layers: Layers, choice: Choice
 ) -> dict[str, Any]:
     """How far each side is from the matrix products alone."""
-    bf16 = bool(BF16 & features())
-    rates = {kind: gemm_gflops(kind, layers.shapes(_ROWS)) for kind in ("fp32", "bf16")[: 1 + bf16]}
-    own = rates["bf16" if choice.precision == "bf16" else "fp32"]
+    about = machine(layers)
+    own = about["gflops_bf16" if choice.precision == "bf16" else "gflops_fp32"]
 
     def ratio(side: str, rate: float) -> float:
         size = len(read[0])
@@ -162,17 +157,12 @@ def _floor(
         return median(done.cpu[side, size] * rate * 1e9 / layers.flops(lengths) for done, lengths in pairs)
 
     tokens = [length for of_round in read for length in of_round]
-    return {
-        "processor": processor(),
+    return about | {
         "backend": choice.backend,
         "precision": choice.precision,
-        "bf16": bf16,
-        "gflops_fp32": rates["fp32"],
-        "gflops_bf16": rates.get("bf16"),
-        "bf16_over_fp32": rates["bf16"] / rates["fp32"] if bf16 else None,
         "floor_ratio": ratio("ours", own),
-        "torch_fp32_floor_ratio": ratio("torch_fp32", rates["fp32"]),
-        "reference_floor_ratio": ratio(_REFERENCE, rates["fp32"]),
+        "torch_fp32_floor_ratio": ratio("torch_fp32", about["gflops_fp32"]),
+        "reference_floor_ratio": ratio(_REFERENCE, about["gflops_fp32"]),
         "floor_speedup": ratio(_REFERENCE, own),
         "passages": len(tokens),
         "tokens_mean": fmean(tokens),

@@ -77,4 +77,10 @@ def agreement(rounds: Sequence[Round], name: str, reference: str) -> dict[str, A
         "same_top10": all(set(a) == set(b) for a, b in best),
         "overlap10": fmean(len(set(a) & set(b)) / len(a) for a, b in best),
         "same_order10": all(a == b for a, b in best),
+        "swapped_gap": max(_gap(scores, *tops) for (scores, _), tops in zip(pairs, best, strict=True)),
     }
+
+
+def _gap(scores: FloatArray, best: Sequence[int], other: Sequence[int]) -> float:
+    """By how much the worst of `other` is worse than the worst of the best, by these scores."""
+    return float(scores[best].min() - scores[other].min())

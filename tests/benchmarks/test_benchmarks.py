@@ -11,9 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rapidfuzz.distance import OSA
 
+from rag_plugins.errors import BadInput
+
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))  # benchmarks/ is part of the repository, not of the package.
 
+from benchmarks.floors import Layers  # noqa: E402
+from benchmarks.passages import shortlists  # noqa: E402
 from benchmarks.typos import with_slip  # noqa: E402
 
 TEXTS = {
@@ -117,6 +121,38 @@ def test_embed(tmp_path):
     assert figures["cosine_min"] <= figures["cosine_mean"] <= 1.00001
     assert figures["floor_ratio"] > 0.5 and figures["tokens_mean"] >= 128
     assert figures["bf16"] == (figures["bf16_over_fp32"] is not None)
+
+
+def test_rerank():
+    figures = run("rerank", "--pairs", 2, 10, "--rounds", 1, "--memory")
+    for side in ("", "fp32_", "openvino_fp32_", "torch_bf16_", "llama_index_"):
+        if side != "torch_bf16_" or figures["bf16"]:
+            assert figures[f"{side}speedup_2"] > 0 and figures[f"{side}speedup_10"] > 0
+            assert figures[f"{side}correlation"] >= 0.9995 and figures[f"{side}overlap10"] >= 0.9
+    for side in ("fp32_", "openvino_fp32_", "llama_index_"):
+        assert figures[f"{side}max_difference"] < 1e-4 and figures[f"{side}same_top10"]
+    assert figures["score_deviation"] >= 1.0 and figures["floor_ratio_10"] > 0.5
+    assert figures["padding_10"] < figures["reference_padding_10"]
+
+
+def test_a_shortlist_has_no_passage_twice():
+    lists = list(shortlists(["a?", "b?"], ["one", "two", "three"], 4, 3, seed=0))
+    assert len(lists) == 4 and all(sorted(texts) == ["one", "three", "two"] for _, texts in lists)
+    with pytest.raises(BadInput, match="3 passages"):
+        list(shortlists(["a?"], ["one", "two", "three"], 1, 4, seed=0))
+
+
+def test_operations_of_a_bert_are_those_that_torch_counts():
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+    from transformers import BertConfig, BertModel
+
+    config = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)
+    config._attn_implementation = "eager"  # Whose products are counted.
+    model = BertModel(config, add_pooling_layer=False).eval()
+    with FlopCounterMode(display=False) as counted, torch.inference_mode():
+        model(torch.ones(1, 9, dtype=torch.long))
+    assert Layers.of(config).flops([9]) == counted.get_total_flops()
 
 
 @given(st.integers())
