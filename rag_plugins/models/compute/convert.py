@@ -49,7 +49,7 @@ class _Signature:
 def converted(model: Any, precision: Precision, variant: str) -> Compiled:
     """A forward pass with torch's weights and OpenVINO's kernels. Raises `Unsuited` where they differ."""
     try:
-        with warnings.catch_warnings(), _tracing:
+        with _tracing, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return _converted(model, precision, variant)
     except Unsuited:

@@ -6,7 +6,7 @@ from typing import Any
 
 from rag_plugins.config.compute import Precision
 from rag_plugins.errors import BadInput, require
-from rag_plugins.models.compute.rule import BF16, processor, processors
+from rag_plugins.models.compute.rule import BF16, cores, processor
 from rag_plugins.models.compute.runtime import core
 
 __all__ = ["Compiled", "compiled"]
@@ -66,7 +66,7 @@ def compiled(graph: Any, precision: Precision, output: str) -> Compiled:
     import torch
 
     threads = torch.get_num_threads()
-    streams = min(max(processors() // threads, 1), _STREAMS)
+    streams = min(max(cores() // threads, 1), _STREAMS)
     bf16 = precision == "bf16" or (precision == "int8" and BF16 & processor())
     settings = {
         "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",

@@ -12,7 +12,17 @@ from typing import Any
 from rag_plugins.config.compute import Backend, ComputeConfig, Precision
 from rag_plugins.errors import ConfigError, MissingExtra, require
 
-__all__ = ["BF16", "CPU_BUDGET", "RULE", "Choice", "best_device", "choose", "processor", "processors"]
+__all__ = [
+    "BF16",
+    "CPU_BUDGET",
+    "RULE",
+    "Choice",
+    "best_device",
+    "choose",
+    "cores",
+    "processor",
+    "processors",
+]
 
 RULE = (
     ("an accelerator (cuda, mps, …)", "torch", "bf16 on cuda cards that have it, else fp32"),
@@ -117,16 +127,29 @@ def _cuda() -> tuple[bool, str]:
 @cache
 def processor() -> frozenset[str]:
     """Names of what the processor can do; where no /proc/cpuinfo lists it, as far as torch knows."""
-    try:
-        lines = _CPUINFO.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        torch: Any = require("torch", extra="models")
-        known: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # From torch 2.12 on.
-        return frozenset(name for name, has in known.items() if has is True)
-    listed = (line.partition(":")[2] for line in lines if line.startswith(("flags", "Features")))
-    return frozenset(next(listed, "").split())
+    if listed := _listed():
+        return frozenset(listed.get("flags", listed.get("Features", "")).split())
+    torch: Any = require("torch", extra="models")
+    known: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # From torch 2.12 on.
+    return frozenset(name for name, has in known.items() if has is True)
 
 
 def processors() -> int:
-    """How many of them this process may use."""
+    """How many this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cores() -> int:
+    """`processors`, but two threads of one core count once, where Linux says so."""
+    listed = _listed()
+    return max(processors() * int(listed.get("cpu cores", 1)) // int(listed.get("siblings", 1)), 1)
+
+
+def _listed() -> dict[str, str]:
+    """What /proc/cpuinfo says of the first processor; nothing where there is no such file."""
+    try:
+        first = _CPUINFO.read_text(encoding="utf-8").split("\n\n")[0]
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}

@@ -26,6 +26,8 @@ def accelerate(model: Any, choice: Choice, variant: str = "") -> Choice:
     reason in `why` and in the log. `variant` names what was changed in it since it was loaded.
     """
     done = [_accelerated(transformer, choice, variant) for transformer in _transformers(model)]
+    if not done:
+        return replace(choice, backend="torch", precision="fp32", why="there is no transformer in it")
     return next((other for other in done if other != choice), choice)
 
 

@@ -8,7 +8,7 @@ import torch
 from rag_plugins.config import ComputeConfig
 from rag_plugins.errors import ConfigError, MissingExtra
 from rag_plugins.models.compute import rule
-from rag_plugins.models.compute.rule import RULE, choose, processor, processors
+from rag_plugins.models.compute.rule import RULE, choose, cores, processor
 
 BF16 = frozenset({"avx2", "avx512_bf16"})
 PLAIN = frozenset({"avx2"})
@@ -135,8 +135,20 @@ def test_an_unknown_processor(facts, monkeypatch):
     assert processor() == frozenset()
 
 
-def test_this_machine_has_a_processor():
-    assert processors() >= 1
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("siblings\t: 32\ncpu cores\t: 16\n", 4), ("siblings : 4\ncpu cores : 4\n", 8), ("model : x\n", 8)],
+)
+def test_threads_of_one_core_count_once(facts, monkeypatch, text, found):
+    facts.write_text(text)
+    monkeypatch.setattr(rule.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert cores() == found
+
+
+def test_cores_where_linux_does_not_say(facts, monkeypatch):
+    monkeypatch.delattr(rule.os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(rule.os, "cpu_count", lambda: None)
+    assert cores() == 1
 
 
 def test_the_rule_can_be_printed():

@@ -222,3 +222,8 @@ def test_what_reads_images_stays_on_torch(caplog):
     )
     choice = accelerate(transformers.CLIPModel(config).eval(), on("openvino", "bf16"))
     assert choice.backend == "torch" and "more than text" in choice.why
+
+
+def test_without_a_transformer_there_is_nothing_to_replace():
+    choice = accelerate(torch.nn.Sequential(torch.nn.Linear(2, 2)), on("openvino", "bf16"))
+    assert (choice.backend, choice.precision) == ("torch", "fp32")
