@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import shutil
@@ -45,7 +46,7 @@ class Kept:
         sha = hashlib.sha256()
         libraries = [f"{name} {version(name)}" for name in ("torch", "transformers", "openvino")]
         kind = f"{type(model).__module__}.{type(model).__qualname__}"
-        for part in (_FORMAT, *libraries, kind, model.config.to_json_string(use_diff=False), *names):
+        for part in (_FORMAT, *libraries, kind, _settings(model), *names):
             sha.update(part.encode() + b"\0")
         for name, tensor in _tensors(model):
             sha.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\0".encode())
@@ -79,6 +80,15 @@ class Kept:
     def drop(self) -> None:
         """Forget what is kept."""
         shutil.rmtree(self.place, ignore_errors=True)
+
+
+def _settings(model: Any) -> str:
+    """A model's configuration, wherever it was loaded from."""
+
+    def placeless(settings: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in settings.items() if name != "_name_or_path"}
+
+    return json.dumps(json.loads(model.config.to_json_string(use_diff=False), object_hook=placeless))
 
 
 def _tensors(model: Any) -> Iterator[tuple[str, Any]]:

@@ -57,6 +57,13 @@ def test_a_model_is_converted_once(folder, conversions):
     ]
 
 
+def test_a_model_is_known_wherever_it_lies(folder, conversions, tmp_path):
+    for name in ("one", "other"):
+        make().save_pretrained(tmp_path / name)
+        assert runs(transformers.BertModel.from_pretrained(tmp_path / name).eval())
+    assert len(conversions) == 1
+
+
 def test_another_model_is_another(folder, conversions):
     others = [make(), make(1), make(hidden_act="relu"), make(layer_norm_eps=0.1)]
     assert all(map(runs, others)) and runs(make(), "changed")
