@@ -62,7 +62,14 @@ class LateInteractionReranker:
         packed = self._packed(candidates)
         similar = max_similarities(_tokens(self._encoder.encode_queries([text], _TOKENS))[0], packed)
         literal = _literal(terms[len(read) :], candidates, lexical)
-        return Scores(np.hstack([similar, literal]) @ _weights(terms, lexical), self._cut(candidates, packed))
+        values = np.hstack([similar, literal]) @ _weights(terms, lexical)
+        return Scores(values, self._cut(candidates, packed), self._cut_query(text, len(read)))
+
+    def _cut_query(self, text: str, read: int) -> tuple[str, ...]:
+        """What there is to say where the encoder does not read the whole query, as no leg with it does."""
+        if read < _NEAR * self._longest or (total := self._total(text)) <= read:
+            return ()
+        return (f"late interaction read the first {read} of {total} tokens of the query",)
 
     def _cut(self, candidates: Sequence[Candidate], packed: Sequence[bytes]) -> dict[int, Read]:
         """Passages of which the encoder read less than all: only those as long as it reads can be such."""

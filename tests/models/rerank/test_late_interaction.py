@@ -124,6 +124,12 @@ class TestLateInteraction:
         assert mixed[1] == pytest.approx(red * cosine / (red + 2 * valve), abs=1e-4)
         assert mixed[0] > mixed[1]
 
+    def test_a_query_longer_than_the_encoder_reads_is_told(self, minilm):
+        reranker = LateInteractionReranker(minilm)
+        [notice] = reranker.score("red pump " * 400, candidates("red pump")).notices
+        assert notice == "late interaction read the first 254 of 800 tokens of the query"
+        assert reranker.score("red pump", candidates("red pump")).notices == ()
+
     def test_a_query_of_punctuation_weighs_all_tokens_alike(self, tiny):
         scores = (
             LateInteractionReranker(tiny, lexical_of(*PASSAGES)).score("? .", candidates(*PASSAGES)).values
