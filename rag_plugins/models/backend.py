@@ -1,24 +1,20 @@
-"""Where weights come from, and models loaded from them once in the process."""
+"""Where weights come from, and how much a model reads."""
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import importlib
 import logging
-from collections.abc import Callable, Generator, Hashable, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
-from typing import Any, Generic, TypeVar, cast
-from weakref import WeakValueDictionary
+from typing import Any, cast
 
 from rag_plugins.errors import ConfigError, ModelNotFound, require
 
 __all__ = [
-    "Shared",
     "Weights",
     "digest",
     "find_weights",
@@ -32,8 +28,6 @@ __all__ = [
 ]
 
 _logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 # Configuration, tokenizer, chat templates and safetensors: never a pickle, never code.
 _FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
@@ -187,46 +181,6 @@ def known_as(model: str, pickles: Sequence[str] = ()) -> str:
     """What fingerprints call a model without a preset: a folder by its weights, wherever it lies."""
     folder = Path(model).expanduser()
     return f"folder {digest(folder, pickles)}" if folder.is_dir() else model
-
-
-class _Slot(Generic[T]):
-    """Where a model is; gone with the last who holds it."""
-
-    def __init__(self) -> None:
-        self.lock = Lock()
-        self.model: T | None = None
-
-
-_slots: WeakValueDictionary[Hashable, _Slot[Any]] = WeakValueDictionary()
-_slots_lock = Lock()
-
-
-class Shared(Generic[T]):
-    """The model under `key`, for all in the process who hold one, and freed when all have let go."""
-
-    def __init__(self, key: Hashable, load: Callable[[], T]) -> None:
-        """`load` makes the model; loads nothing yet."""
-        self._key = key
-        self._load = load
-        self._slot: _Slot[T] | None = None
-
-    def get(self) -> T:
-        """The model, loaded by the first who asks while others wait."""
-        with _slots_lock:
-            slot = self._slot = self._slot or _slots.setdefault(self._key, _Slot())
-        with slot.lock:
-            if slot.model is None:
-                slot.model = self._load()
-            return slot.model
-
-    def __reduce__(self) -> tuple[type[Shared[T]], tuple[Hashable, Callable[[], T]]]:
-        return type(self), (self._key, self._load)  # A copy finds the same model.
-
-    def release(self) -> None:
-        """Let go of it; asked again, it is there again."""
-        held, self._slot = self._slot is not None, None
-        if held and self._key not in _slots:
-            gc.collect()  # Modules of torch are in cycles with their own methods.
 
 
 @contextmanager

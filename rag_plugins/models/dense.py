@@ -7,12 +7,13 @@ from functools import cached_property, lru_cache, partial
 
 from rag_plugins.config import ComputeConfig, DenseLeg
 from rag_plugins.errors import BadInput, ConfigError
-from rag_plugins.models.backend import Shared, Weights, find_weights, known_as
+from rag_plugins.models.backend import Weights, find_weights, known_as
 from rag_plugins.models.compute.rule import Choice, choose
 from rag_plugins.models.facts import DensePreset, Pooling
 from rag_plugins.models.own_code import Permission
 from rag_plugins.models.presets import DENSE_PRESETS, find_preset
 from rag_plugins.models.protocols import DENSE, Encoding, Representation
+from rag_plugins.models.sharing import Shared
 from rag_plugins.models.sides import query_texts, view_texts
 from rag_plugins.models.trunk import Span, Trunk
 from rag_plugins.types import JsonValue, View

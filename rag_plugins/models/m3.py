@@ -10,11 +10,12 @@ import numpy as np
 
 from rag_plugins.config import ComputeConfig
 from rag_plugins.errors import BadInput
-from rag_plugins.models.backend import Shared, Weights, find_weights, known_as
+from rag_plugins.models.backend import Weights, find_weights, known_as
 from rag_plugins.models.compute.rule import Choice, choose
 from rag_plugins.models.m3_trunk import M3Trunk, Reading
 from rag_plugins.models.presets import DENSE_PRESETS, find_preset
 from rag_plugins.models.protocols import DENSE, Encoding, Representation, Span
+from rag_plugins.models.sharing import Shared
 from rag_plugins.models.sides import query_texts, view_texts
 from rag_plugins.types import JsonValue, View
 from rag_plugins.vectors import FloatArray

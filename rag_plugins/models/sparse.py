@@ -16,10 +16,11 @@ import numpy as np
 
 from rag_plugins.config import ComputeConfig, SparseLeg
 from rag_plugins.errors import BadInput, ConfigError, require
-from rag_plugins.models.backend import Shared, Weights, find_weights, known_as, quiet, readable_length
+from rag_plugins.models.backend import Weights, find_weights, known_as, quiet, readable_length
 from rag_plugins.models.compute.rule import CPU_BUDGET, Choice, choose
 from rag_plugins.models.presets import SPARSE_PRESETS, find_preset
 from rag_plugins.models.protocols import SPARSE, Encoding, Representation
+from rag_plugins.models.sharing import Shared
 from rag_plugins.models.sides import query_texts, view_texts
 from rag_plugins.models.tokenizer import SafeTokenizer
 from rag_plugins.models.trunk import SharedModel, as_array

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from rag_plugins.errors import require
-from rag_plugins.models.backend import Shared, find_weights, known_as
+from rag_plugins.models.backend import find_weights, known_as
 from rag_plugins.models.presets import DENSE_PRESETS, find_preset
+from rag_plugins.models.sharing import Shared
 from rag_plugins.models.tokenizer import SafeTokenizer
 
 __all__ = ["WordPieces"]

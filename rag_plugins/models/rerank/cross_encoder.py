@@ -11,7 +11,7 @@ import numpy as np
 
 from rag_plugins.config import ComputeConfig, CrossEncoderConfig
 from rag_plugins.errors import BadInput
-from rag_plugins.models.backend import Shared, Weights, find_weights
+from rag_plugins.models.backend import Weights, find_weights
 from rag_plugins.models.compute.rule import Choice, choose
 from rag_plugins.models.presets import RERANKER_PRESETS, find_preset
 from rag_plugins.models.protocols import Candidate, Scale, Scores
@@ -19,6 +19,7 @@ from rag_plugins.models.rerank.candidates import text_view
 from rag_plugins.models.rerank.load import Source, load_pair_model
 from rag_plugins.models.rerank.multimodal import reads_images, score_pages
 from rag_plugins.models.rerank.pair_model import PairModel
+from rag_plugins.models.sharing import Shared
 from rag_plugins.models.sides import query_texts, view_texts
 from rag_plugins.vectors import FloatArray
 
