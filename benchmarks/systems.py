@@ -22,7 +22,7 @@ from rag_plugins.types import JsonValue
 
 __all__ = ["Figures", "Made", "ask_model", "ask_ours", "ask_peer", "fill"]
 
-_CONFIG = Config().model_copy(update={"reranker": None})
+_CONFIG = Config(rerank=())
 """The preset `local` up to fusion."""
 
 _BATCH = 5000
