@@ -25,7 +25,7 @@ for pairs in (100, 1000):
 
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory):
-    """A token takes 16 KB on its way through it: all of 1000 passages at once would take 2 GB."""
+    """A token takes 8 KB on its way through it: all of 1000 passages at once would take 1 GB."""
     from transformers import BertConfig, BertForSequenceClassification
 
     folder = tmp_path_factory.mktemp("wide")
@@ -34,9 +34,9 @@ def wide(tmp_path_factory):
     config = BertConfig(
         vocab_size=len(tokenizer),
         hidden_size=32,
-        num_hidden_layers=1,
+        num_hidden_layers=2,  # The last one computes one token.
         num_attention_heads=4,
-        intermediate_size=4096,
+        intermediate_size=2048,
         max_position_embeddings=256,
         num_labels=1,
     )
