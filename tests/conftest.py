@@ -42,11 +42,14 @@ def exact(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def chosen(request, monkeypatch):
+def chosen(request):
     """The rule as it is, for tests with this mark."""
-    if "chosen" in [mark.name for mark in request.node.iter_markers()]:
-        for name, function in _ON_THIS_MACHINE.items():
-            monkeypatch.setattr(rule, name, function)
+    # Not the fixture `monkeypatch`, which would then outlast those that tests undo before it.
+    with pytest.MonkeyPatch.context() as patch:
+        if "chosen" in [mark.name for mark in request.node.iter_markers()]:
+            for name, function in _ON_THIS_MACHINE.items():
+                patch.setattr(rule, name, function)
+        yield
 
 
 class MilvusServer:

@@ -76,9 +76,13 @@ def test_the_commands_run(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_configuration_and_the_dictionary_are_accepted(tmp_path: Path) -> None:
-    configuration, funnel, dictionary = sorted(blocks("toml"), key=lambda block: "[terms]" in block)
+    configuration, funnel, stages, dictionary = sorted(
+        blocks("toml"), key=lambda block: ("[terms]" in block, block.startswith("[[rerank]]"))
+    )
     assert [leg.kind for leg in Config.make(tomllib.loads(configuration)).legs] == ["dense", "bm25"]
     assert Config.make(tomllib.loads(funnel)).legs[0].funnel == Funnel([(96, 200), (384,)])
+    late, exact = Config.make(tomllib.loads(stages)).rerank
+    assert (late.kind, late.depth, exact.kind, exact.depth) == ("late-interaction", 100, "cross-encoder", 30)
     path = tmp_path / "terms.toml"
     path.write_text(dictionary, encoding="utf-8")
     assert DomainDictionary.from_file(path).terms["motor flange"].weight == 2.0
