@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
 from rag_plugins.config.compute import Precision
+from rag_plugins.errors import require
 from rag_plugins.models.backend import first_line
 from rag_plugins.models.compute.graphs import finite_masks, quantise
 from rag_plugins.models.compute.kept import Kept
@@ -49,13 +52,26 @@ class _Signature:
 def converted(model: Any, precision: Precision, variant: str) -> Compiled:
     """A forward pass with torch's weights and OpenVINO's kernels. Raises `Unsuited` where they differ."""
     try:
-        with _tracing, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _tracing, _unheard():
             return _converted(model, precision, variant)
     except Unsuited:
         raise
     except Exception as error:  # Tracing and converting raise whatever a model's code comes to.
         raise Unsuited(f"{type(error).__name__}: {first_line(error)}") from error
+
+
+@contextmanager
+def _unheard() -> Generator[None]:
+    """Tracing asks a model for all that it has, and some of that warns."""
+    logging: Any = require("transformers.utils.logging", extra="models")
+    heard: int = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(heard)
 
 
 def _converted(model: Any, precision: Precision, variant: str) -> Compiled:
