@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NoReturn, TypeAlias
+from typing import Literal, NoReturn, Protocol, TypeAlias
 
 from rag_plugins.errors import SideError
 
 __all__ = [
+    "Assets",
     "Box",
     "EmbedImage",
     "EmbedText",
@@ -22,6 +23,7 @@ __all__ = [
     "TermMatch",
     "View",
     "Word",
+    "embed_image",
     "embed_text",
     "passage_id",
 ]
@@ -46,9 +48,10 @@ class EmbedText:
 
 @dataclass(frozen=True, slots=True)
 class EmbedImage:
-    """An image for retrieval: the content id of an asset, never a path."""
+    """An image for retrieval: the content id of an asset, never a path; `box` is the part of it, None all."""
 
     asset: str
+    box: Box | None = None
 
 
 View: TypeAlias = EmbedText | EmbedImage
@@ -58,6 +61,11 @@ def embed_text(views: Iterable[View]) -> EmbedText | None:
     """What a text leg reads of a passage: its text views, joined by new lines; None where it has none."""
     texts = [view.text for view in views if isinstance(view, EmbedText)]
     return EmbedText("\n".join(texts)) if texts else None
+
+
+def embed_image(views: Iterable[View]) -> EmbedImage | None:
+    """What an image leg reads of a passage: its first image view; None where it has none."""
+    return next((view for view in views if isinstance(view, EmbedImage)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +103,16 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a passage is from: file, page (from 1), words with boxes, the page image's asset id."""
+    """Where a passage is from: file, page (from 1), words with boxes, the page image's asset id.
+
+    `start` is where `llm_text` begins in the text of the page, in characters; None where that is not known.
+    """
 
     source: str
     page: int | None = None
     words: tuple[Word, ...] = ()
     page_image: str | None = None
+    start: int | None = None
 
     @property
     def confidence(self) -> float | None:
@@ -156,6 +168,7 @@ def passage_id(
 class StageScore:
     """What one stage of the search made of a hit.
 
+    A leg that searches in two passes has a "shortlist", its first pass, beside its "leg", the last.
     `rank` counts from 1 within the stage, `score` is the stage's own (higher is better). `weight` is a leg's
     weight in fusion or a reranker's share of the blend, `part` what it added to the score of fusion or blend.
     A reranker's `probability` is its score calibrated. Where it did not read a passage as a whole at once, it
@@ -163,7 +176,7 @@ class StageScore:
     """
 
     stage: str
-    kind: Literal["leg", "fusion", "rerank"]
+    kind: Literal["shortlist", "leg", "fusion", "rerank"]
     rank: int
     score: float
     weight: float | None = None
@@ -194,18 +207,27 @@ class TermMatch:
         return self.query_weight * self.document_weight
 
 
+class Assets(Protocol):
+    """Where images are kept, by content id."""
+
+    def get(self, asset: str) -> bytes:
+        """The bytes of an id. Raises `BadInput` for what is no id, `StoreError` where absent or damaged."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """A passage that was found, its final score (higher is better), and how it came there.
 
     `terms` has, for every sparse leg, what query and passage share, strongest first: filled where the
-    search was asked to explain itself.
+    search was asked to explain itself. `assets` is where the page's image is.
     """
 
     passage: Passage
     score: float
     trace: tuple[StageScore, ...] = ()
     terms: Mapping[str, tuple[TermMatch, ...]] = field(default_factory=dict[str, "tuple[TermMatch, ...]"])
+    assets: Assets | None = field(default=None, repr=False, compare=False)
 
 
 class Hits(list[Hit]):

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, ValidationError, model_validator
 
 from rag_plugins.config.compute import ComputeConfig
 from rag_plugins.config.frozen import Frozen
-from rag_plugins.config.legs import Bm25Leg, DenseLeg, Language, LegConfig, SparseLeg
+from rag_plugins.config.legs import (
+    Bm25Leg,
+    DenseLeg,
+    ImageLeg,
+    Language,
+    LegConfig,
+    PageTokensLeg,
+    RobustLeg,
+    SparseLeg,
+)
+from rag_plugins.config.reading import ChunkingConfig, IngestConfig, OcrConfig
 from rag_plugins.config.rerank import CrossEncoderConfig, LateInteractionConfig, RerankerConfig
 from rag_plugins.config.store import IndexConfig, StoreConfig
 from rag_plugins.errors import ConfigError, UnknownPreset
@@ -24,15 +34,24 @@ __all__ = [
     "CrossEncoderConfig",
     "DenseLeg",
     "FusionConfig",
+    "ImageLeg",
     "IndexConfig",
+    "IngestConfig",
     "Language",
     "LateInteractionConfig",
     "LegConfig",
+    "Mode",
     "OcrConfig",
+    "PageTokensLeg",
     "RerankerConfig",
+    "RobustLeg",
     "SparseLeg",
     "StoreConfig",
 ]
+
+
+Mode: TypeAlias = Literal["text", "dual", "auto"]
+"""Which side of a page a search reads: its text, both, or whatever its legs can."""
 
 
 class FusionConfig(Frozen):
@@ -41,34 +60,6 @@ class FusionConfig(Frozen):
     method: Literal["minmax", "rrf"] = "minmax"
     rrf_k: Annotated[int, Field(ge=1)] = 60
     depth: Annotated[int | None, Field(ge=1, description="hits a leg; default max(4k, 100)")] = None
-
-
-class OcrConfig(Frozen):
-    """Text recognition: languages as Tesseract names them, workers, limits."""
-
-    languages: Annotated[
-        tuple[Annotated[str, Field(pattern=r"^[a-z]{3}(_[a-z]+)*$")], ...], Field(min_length=1)
-    ] = ("eng",)
-    workers: Annotated[int | None, Field(ge=1, description="default: one a core")] = None
-    dpi: Annotated[int, Field(ge=72, le=600, description="resolution PDF pages are rendered at")] = 300
-    timeout: Annotated[float, Field(gt=0, description="seconds a page may take")] = 60.0
-    max_pages: Annotated[int, Field(ge=1, description="pages of one file")] = 2000
-
-
-class ChunkingConfig(Frozen):
-    """Passages: whole sentences up to `size`, `overlap` of them repeated in the next passage.
-
-    Both count words; a Chinese, Japanese or Korean character counts as one.
-    """
-
-    size: Annotated[int, Field(ge=8)] = 160
-    overlap: Annotated[int, Field(ge=0)] = 30
-
-    @model_validator(mode="after")
-    def _overlap_below_size(self) -> Self:
-        if self.overlap >= self.size:
-            raise ValueError(f"overlap {self.overlap} must be below size {self.size}")
-        return self
 
 
 class Config(Frozen):
@@ -81,6 +72,10 @@ class Config(Frozen):
         tuple[RerankerConfig, ...], Field(description="stages, each reads the best of the one before")
     ] = (LateInteractionConfig(),)
     compute: ComputeConfig = ComputeConfig()
+    mode: Annotated[
+        Mode, Field(description="text: no image leg runs; dual: one must; auto: those that there are")
+    ] = "auto"
+    ingest: IngestConfig = IngestConfig()
     ocr: OcrConfig = OcrConfig()
     chunking: ChunkingConfig = ChunkingConfig()
 
@@ -95,6 +90,8 @@ class Config(Frozen):
         depths = [stage.depth for stage in self.rerank]
         if depths != sorted(depths, reverse=True):
             raise ValueError(f"each rerank stage reads the best of the one before, got depths {depths}")
+        if self.mode == "dual" and not any(leg.kind in ("image", "page-tokens") for leg in self.legs):
+            raise ValueError("mode is dual, and no leg reads images: add one of kind image or page-tokens")
         return self
 
     @classmethod

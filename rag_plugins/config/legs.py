@@ -10,7 +10,17 @@ from pydantic import BeforeValidator, Field, PlainSerializer
 from rag_plugins.config.frozen import Frozen, LegName, Share, Weight
 from rag_plugins.funnel import Funnel
 
-__all__ = ["Bm25Leg", "DenseLeg", "FunnelSetting", "Language", "LegConfig", "SparseLeg"]
+__all__ = [
+    "Bm25Leg",
+    "DenseLeg",
+    "FunnelSetting",
+    "ImageLeg",
+    "Language",
+    "LegConfig",
+    "PageTokensLeg",
+    "RobustLeg",
+    "SparseLeg",
+]
 
 FunnelSetting = Annotated[
     Funnel | Literal["auto", "halving", "off"],
@@ -117,4 +127,55 @@ class SparseLeg(Frozen):
     device: str | None = None
 
 
-LegConfig = Annotated[DenseLeg | SparseLeg | Bm25Leg, Field(discriminator="kind")]
+class RobustLeg(Frozen):
+    """Terms as badly recognised text may hold them: character n-grams, and words that look alike."""
+
+    kind: Literal["robust"] = "robust"
+    name: LegName = "robust"
+    weight: Weight = 1.0
+
+
+class ImageLeg(Frozen):
+    """One vector an image of page or region, by a model that puts texts and images into one space."""
+
+    kind: Literal["image"] = "image"
+    name: LegName = "image"
+    model: str
+    weight: Weight = 1.0
+    query_prompt: str | None = None
+    device: str | None = None
+    funnel: Annotated[FunnelSetting, Field(description="stages of the search, by prefixes of vectors")] = (
+        "auto"
+    )
+    rotation: Literal["auto", "off"] = "auto"
+    matryoshka: Annotated[
+        tuple[Annotated[int, Field(ge=1)], ...] | None,
+        Field(description="prefix widths the model was trained for; default: its preset's"),
+    ] = None
+    allow_remote_code: bool = False
+    code_revision: Annotated[str | None, Field(pattern=r"^[0-9a-f]{40}$")] = None
+
+
+class PageTokensLeg(Frozen):
+    """A vector a patch of the page (ColPali and its kin): a first pass by one vector a page, then MaxSim."""
+
+    kind: Literal["page-tokens"] = "page-tokens"
+    name: LegName = "page_tokens"
+    model: str
+    weight: Weight = 1.0
+    device: str | None = None
+    pool: Annotated[int, Field(ge=1, description="patches that become one vector, about; 1: none do")] = 3
+    keep: Annotated[
+        Literal["int8", "binary"], Field(description="precision of the vectors that are kept")
+    ] = "int8"
+    first_pass: Annotated[
+        Literal["muvera", "mean"], Field(description="the one vector that stands for a page's many")
+    ] = "muvera"
+    shortlist: Annotated[int, Field(ge=1, description="pages that MaxSim reads of a search")] = 200
+    allow_remote_code: bool = False
+    code_revision: Annotated[str | None, Field(pattern=r"^[0-9a-f]{40}$")] = None
+
+
+LegConfig = Annotated[
+    DenseLeg | SparseLeg | Bm25Leg | RobustLeg | ImageLeg | PageTokensLeg, Field(discriminator="kind")
+]

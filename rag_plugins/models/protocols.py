@@ -17,7 +17,9 @@ __all__ = [
     "DenseModel",
     "Encoder",
     "Encoding",
+    "ImageEncoder",
     "Leg",
+    "QueryEncoder",
     "Read",
     "Representation",
     "Reranker",
@@ -58,8 +60,8 @@ class Encoding:
     tokens: tuple[Matrix, ...] | None = None
 
 
-class Encoder(Protocol):
-    """Queries and document views to vectors, in one pass for all representations wanted."""
+class QueryEncoder(Protocol):
+    """Queries to vectors, in one pass for all representations wanted."""
 
     @property
     def produces(self) -> frozenset[Representation]:
@@ -75,8 +77,34 @@ class Encoder(Protocol):
         """Vectors of queries; a `View` among them raises `SideError`."""
         ...
 
+
+class Encoder(QueryEncoder, Protocol):
+    """Queries and the texts of passages to vectors."""
+
     def encode_documents(self, views: Sequence[View], want: frozenset[Representation] = ...) -> Encoding:
         """Vectors of document views; a plain `str` among them raises `SideError`."""
+        ...
+
+
+class ImageEncoder(QueryEncoder, Protocol):
+    """Queries and images to vectors of one space.
+
+    One that gives TOKENS too (a late-interaction model) gives as DENSE what its first pass searches: a vector
+    of a fixed size that stands for all token vectors, made differently of a query and of an image.
+    """
+
+    @property
+    def dim(self) -> int:
+        """Numbers in a dense vector."""
+        ...
+
+    @property
+    def matryoshka(self) -> tuple[int, ...]:
+        """Prefix widths that it was trained for, () where none is declared."""
+        ...
+
+    def encode_images(self, images: Sequence[bytes], want: frozenset[Representation] = ...) -> Encoding:
+        """Vectors of encoded images (PNG, JPEG, WEBP, TIFF, GIF); `BadInput` for one that does not decode."""
         ...
 
 
@@ -116,12 +144,18 @@ class SparseModel(Encoder, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """A named, weighted way to find passages: one representation of one encoder, one field of the store."""
+    """A named, weighted way to find passages: one representation of one encoder, one field of the store.
+
+    `reads` says which views it embeds; a passage without such a view has no vector here and is not found.
+    `robust` to errors of recognition: a passage that was read badly is weighed by such legs.
+    """
 
     name: str
-    encoder: Encoder
+    encoder: Encoder | ImageEncoder
     representation: Representation
     weight: float = 1.0
+    reads: Literal["text", "image"] = "text"
+    robust: bool = False
 
 
 @dataclass(frozen=True, slots=True)
