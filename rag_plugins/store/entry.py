@@ -32,7 +32,7 @@ class Entry:
     id: str
     fields: dict[str, Any]
     spilled: dict[str, JsonValue]
-    tokens: bytes | None
+    tokens: Mapping[str, bytes]
     size: int
 
     @classmethod

@@ -29,12 +29,12 @@ _TOO_MANY = re.compile(r"maximum vector field's number should be limited to (\d+
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Collection, vector fields, what the vectors depend on, whether token vectors are kept, indexes set."""
+    """Collection, vector fields, what these depend on, legs whose token vectors are kept, indexes set."""
 
     collection: str
     fields: tuple[VectorField, ...]
     fingerprint: Mapping[str, JsonValue]
-    keep_tokens: bool
+    keep_tokens: tuple[str, ...]
     indexes: Indexes = field(default_factory=dict[str, IndexConfig])
 
     def to_json(self) -> dict[str, JsonValue]:
@@ -44,7 +44,7 @@ class Header:
             "collection": self.collection,
             "fields": {field.name: _recorded(field) for field in self.fields},
             "fingerprint": dict(self.fingerprint),
-            "keep_tokens": self.keep_tokens,
+            "keep_tokens": list(self.keep_tokens),
             "indexes": {name: index.model_dump(exclude={"search"}) for name, index in self.indexes.items()},
         }
 
@@ -84,7 +84,7 @@ def _goes_on(wanted: Header, recorded: JsonValue) -> Header:
     names = {field.name for field in fields}
     made = {name: IndexConfig(**kept) for name, kept in stored.get("indexes", {}).items()}
     set_now = {name: index for name, index in wanted.indexes.items() if name in names}
-    keeps = stored.get("keep_tokens") is True or wanted.keep_tokens
+    keeps = tuple(dict.fromkeys((*stored.get("keep_tokens", ()), *wanted.keep_tokens)))
     return replace(wanted, fields=fields, indexes={**made, **set_now}, keep_tokens=keeps)
 
 

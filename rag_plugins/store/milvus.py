@@ -59,7 +59,8 @@ class MilvusStore:
         records = PrefixRecords(state, self._tenant, self.shared("prefixes", Known))
         self._prefix_fields = PrefixFields(self._rows, header.fields, records, alone=self.is_file)
         self._nearest = Nearest(self._rows, self._prefix_fields, header.indexes)
-        self._tokens = token_store(engine, self._name, self._tenant) if header.keep_tokens else None
+        keep = header.keep_tokens
+        self._tokens = token_store(engine, self._name, self._tenant, keep) if keep else None
         self._writes = Writes(self._rows, state, self._tokens, self._prefix_fields)
         self._generation = self.shared("generation", Generation)
         self._writer = object()
@@ -74,10 +75,11 @@ class MilvusStore:
         collection: str = "passages",
         tenant: str = "",
         config: StoreConfig = _DEFAULTS,
-        keep_tokens: bool = False,
+        keep_tokens: Sequence[str] = (),
     ) -> MilvusStore:
         """Open a collection, or create it. Raises `CollectionMismatch` where it was built otherwise.
 
+        `keep_tokens` names the legs whose token vectors are kept from now on, beside those that are already.
         Also `ConfigError`, `StoreLocked` (another process holds the file), `StoreUnavailable`, `StoreError`.
         """
         engine = Engine(uri, config)
@@ -85,7 +87,8 @@ class MilvusStore:
             name = schema.checked_name(collection)
             stored, indexes = layout(fields, config, file=bool(engine.address.path), lite=engine.lite)
             state = State(engine, f"{name}_state")
-            header = claim(engine, state, Header(name, stored, dict(fingerprint), keep_tokens, indexes))
+            keep = tuple(map(schema.checked_name, keep_tokens))
+            header = claim(engine, state, Header(name, stored, dict(fingerprint), keep, indexes))
             assets = asset_store(config.assets, engine.address.path)
             return cls(engine, header, tenant, state, assets, config)
         except BaseException:
@@ -172,9 +175,9 @@ class MilvusStore:
             raise BadInput(f"field {field!r}: expected a sparse one of {', '.join(self._fields)}")
         return self._rows.sparse(field, ids)
 
-    def fetch_tokens(self, ids: Sequence[str]) -> dict[str, bytes]:
-        """Packed token vectors by id; missing ones are left out."""
-        return self._tokens.get(list(dict.fromkeys(ids))) if self._tokens else {}
+    def fetch_tokens(self, name: str, ids: Sequence[str]) -> dict[str, bytes]:
+        """Packed token vectors of a leg by id; missing ones are left out."""
+        return self._tokens.get(name, list(dict.fromkeys(ids))) if self._tokens else {}
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete passages; how many there were."""

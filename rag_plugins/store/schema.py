@@ -6,7 +6,7 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -85,11 +85,11 @@ class VectorField:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A passage with one vector per field, and its packed token vectors where they are kept."""
+    """A passage with one vector per field, and packed token vectors of the legs that have them, by leg."""
 
     passage: Passage
     vectors: Mapping[str, FloatArray | SparseVector]
-    tokens: bytes | None = None
+    tokens: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
 
 
 def table(fields: Sequence[VectorField]) -> CollectionSchema:

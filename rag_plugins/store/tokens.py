@@ -1,4 +1,4 @@
-"""Packed token vectors by passage id, apart from the rows.
+"""Packed token vectors by leg and passage id, apart from the rows.
 
 Apart, because Milvus Lite holds every field of every row in memory: with 30 KB of tokens a row, 10,000
 rows took 860 MB more while they were written, and a segment's texts may not pass 2 GB. A file database
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -20,22 +20,25 @@ from rag_plugins.store.state import State
 
 __all__ = ["FileTokens", "ServerTokens", "TokenStore", "token_store"]
 
-_TABLE = "CREATE TABLE IF NOT EXISTS tokens (scope TEXT, id TEXT, data BLOB, PRIMARY KEY (scope, id))"
+_TABLE = (
+    "CREATE TABLE IF NOT EXISTS tokens "
+    "(scope TEXT, id TEXT, name TEXT, data BLOB, PRIMARY KEY (scope, id, name))"
+)
 
 
 class TokenStore(Protocol):
-    """Bytes by passage id, within one tenant of one collection."""
+    """Bytes by name and passage id, within one tenant of one collection."""
 
-    def get(self, ids: Sequence[str]) -> dict[str, bytes]:
+    def get(self, name: str, ids: Sequence[str]) -> dict[str, bytes]:
         """What is there of these ids."""
         ...
 
-    def put(self, tokens: Mapping[str, bytes]) -> None:
-        """Keep or replace."""
+    def put(self, tokens: Mapping[str, Mapping[str, bytes]]) -> None:
+        """Keep or replace, by id and name; names that are not kept are left out."""
         ...
 
     def delete(self, ids: Sequence[str]) -> None:
-        """Remove; absent ids do not matter."""
+        """Remove, whatever the name; absent ids do not matter."""
         ...
 
     def close(self) -> None:
@@ -46,23 +49,24 @@ class TokenStore(Protocol):
 class FileTokens:
     """Tokens in an SQLite file. Safe to share between threads."""
 
-    def __init__(self, path: Path, scope: str) -> None:
+    def __init__(self, path: Path, scope: str, names: Collection[str]) -> None:
         """`scope` names collection and tenant."""
         self._scope = scope
+        self._names = names
         self._file = Database(path, [_TABLE], "it may be deleted, tokens are made again")
 
-    def get(self, ids: Sequence[str]) -> dict[str, bytes]:
-        """What is there of these ids."""
-        query = "SELECT id, data FROM tokens WHERE scope = ? AND id IN"
-        return dict(self._file.select(query, ids, self._scope))
+    def get(self, name: str, ids: Sequence[str]) -> dict[str, bytes]:
+        """See `TokenStore.get`."""
+        query = "SELECT id, data FROM tokens WHERE scope = ? AND name = ? AND id IN"
+        return dict(self._file.select(query, ids, self._scope, name))
 
-    def put(self, tokens: Mapping[str, bytes]) -> None:
-        """Keep or replace."""
-        rows = [(self._scope, id, data) for id, data in tokens.items()]
-        self._file.insert("INSERT OR REPLACE INTO tokens VALUES (?, ?, ?)", rows)
+    def put(self, tokens: Mapping[str, Mapping[str, bytes]]) -> None:
+        """See `TokenStore.put`."""
+        rows = ((self._scope, id, name, data) for id, name, data in _listed(tokens, self._names))
+        self._file.insert("INSERT OR REPLACE INTO tokens VALUES (?, ?, ?, ?)", rows)
 
     def delete(self, ids: Sequence[str]) -> None:
-        """Remove; absent ids do not matter."""
+        """See `TokenStore.delete`."""
         self._file.delete("DELETE FROM tokens WHERE scope = ? AND id IN", ids, self._scope)
 
     def close(self) -> None:
@@ -73,34 +77,45 @@ class FileTokens:
 class ServerTokens:
     """Tokens in a companion collection, where every client of the server finds them."""
 
-    def __init__(self, texts: State, scope: str) -> None:
+    def __init__(self, texts: State, scope: str, names: Collection[str]) -> None:
         """`scope` names the tenant."""
         self._texts = texts
         self._scope = hashlib.sha256(scope.encode()).hexdigest()[:32]
+        self._names = names
 
-    def get(self, ids: Sequence[str]) -> dict[str, bytes]:
-        """What is there of these ids."""
-        found = self._texts.get_all([self._key(id) for id in ids])
+    def get(self, name: str, ids: Sequence[str]) -> dict[str, bytes]:
+        """See `TokenStore.get`."""
+        found = self._texts.get_all([self._key(name, id) for id in ids])
         return {key.rpartition("/")[2]: base64.b64decode(str(text)) for key, text in found.items()}
 
-    def put(self, tokens: Mapping[str, bytes]) -> None:
-        """Keep or replace."""
-        self._texts.put({self._key(id): base64.b64encode(data).decode() for id, data in tokens.items()})
+    def put(self, tokens: Mapping[str, Mapping[str, bytes]]) -> None:
+        """See `TokenStore.put`."""
+        listed = _listed(tokens, self._names)
+        self._texts.put({self._key(name, id): base64.b64encode(data).decode() for id, name, data in listed})
 
     def delete(self, ids: Sequence[str]) -> None:
-        """Remove; absent ids do not matter."""
-        self._texts.delete([self._key(id) for id in ids])
+        """See `TokenStore.delete`."""
+        self._texts.delete([self._key(name, id) for id in ids for name in self._names])
 
     def close(self) -> None:
         """There is nothing to let go of."""
 
-    def _key(self, id: str) -> str:
-        return f"{self._scope}/{id}"
+    def _key(self, name: str, id: str) -> str:
+        return f"{self._scope}/{name}/{id}"
 
 
-def token_store(engine: Engine, collection: str, tenant: str) -> TokenStore:
-    """Where the token vectors of a tenant's passages are kept."""
+def token_store(engine: Engine, collection: str, tenant: str, names: Collection[str]) -> TokenStore:
+    """Where the token vectors of a tenant's passages are kept, those of these names."""
     path = engine.address.path
     if path is None:
-        return ServerTokens(State(engine, f"{collection}_tokens"), tenant)
-    return FileTokens(path.with_name(path.name + ".tokens"), f"{collection}/{tenant}")
+        return ServerTokens(State(engine, f"{collection}_tokens"), tenant, names)
+    return FileTokens(path.with_name(path.name + ".tokens"), f"{collection}/{tenant}", names)
+
+
+def _listed(
+    tokens: Mapping[str, Mapping[str, bytes]], names: Collection[str]
+) -> Iterator[tuple[str, str, bytes]]:
+    """(id, name, bytes) of those to be kept."""
+    return (
+        (id, name, data) for id, of_row in tokens.items() for name, data in of_row.items() if name in names
+    )

@@ -47,7 +47,7 @@ class Writes:
             self._tokens.delete([entry.id for entry in entries if entry.id in old])
         self.amend([entry.fields for entry in entries], partial=False)
         if self._tokens:
-            self._tokens.put({entry.id: entry.tokens for entry in entries if entry.tokens is not None})
+            self._tokens.put({entry.id: entry.tokens for entry in entries})
         if stale:
             self._state.delete(sorted(stale))
 

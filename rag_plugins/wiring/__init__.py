@@ -6,8 +6,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from rag_plugins.config import Config, DenseLeg
+from rag_plugins.config import Config, DenseLeg, RerankerConfig
 from rag_plugins.ingest.funnels import FunnelKeeper
+from rag_plugins.ingest.rows import RowMaker
 from rag_plugins.ingest.writer import Writer
 from rag_plugins.lexical.statistics import StatisticsKeeper
 from rag_plugins.models.dense import DenseEncoder
@@ -19,7 +20,7 @@ from rag_plugins.search.reranking import RerankStage
 from rag_plugins.search.retriever import HybridRetriever
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.wiring.legs import dense_model, make_legs
-from rag_plugins.wiring.rerankers import kept_tokens, make_reranker
+from rag_plugins.wiring.rerankers import kept_tokens, make_reranker, token_leg
 from rag_plugins.wiring.stores import make_searches, make_store
 
 __all__ = [
@@ -60,12 +61,18 @@ def wire(
     searches = make_searches(config, legs, store)
     keepers = [StatisticsKeeper(store, name, search, tenant) for name, search in searches.items()]
     funnels = _funnels(config, legs, store, tenant)
-    writer = Writer(store, legs, tenant, keepers, kept_tokens(config, legs), funnels)
-    stages = [RerankStage(settings, make_reranker(settings, config, legs)) for settings in config.rerank]
-    retriever = HybridRetriever(store, legs, config.fusion, searches, stages)
+    rows = RowMaker(legs, kept_tokens(config, legs), store.assets)
+    writer = Writer(store, rows, tenant, keepers, funnels)
+    stages = [_stage(settings, config, legs) for settings in config.rerank]
+    retriever = HybridRetriever(store, legs, config.fusion, searches, stages, mode=config.mode)
     made = [*(leg.encoder for leg in legs if leg.name not in given), *(stage.reranker for stage in stages)]
     models = [model for model in made if isinstance(model, Model)]
     return Parts(store, legs, retriever, writer, funnels, models)
+
+
+def _stage(settings: RerankerConfig, config: Config, legs: Sequence[Leg]) -> RerankStage:
+    reranker = make_reranker(settings, config, legs)
+    return RerankStage(settings, reranker, token_leg(legs).name if reranker.reads_tokens else None)
 
 
 def _funnels(config: Config, legs: Sequence[Leg], store: MilvusStore, tenant: str) -> list[FunnelKeeper]:

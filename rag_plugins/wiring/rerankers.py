@@ -11,24 +11,32 @@ from rag_plugins.config import (
     RerankerConfig,
 )
 from rag_plugins.errors import ConfigError
+from rag_plugins.ingest.rows import Pack
 from rag_plugins.models.bm25 import Bm25Encoder
 from rag_plugins.models.protocols import Leg, Representation, Reranker, TokenModel
 from rag_plugins.models.rerank.cross_encoder import CrossEncoderReranker
 from rag_plugins.models.rerank.late_interaction import LateInteractionReranker
+from rag_plugins.models.tokens import pack_tokens
 
-__all__ = ["kept_tokens", "make_reranker"]
+__all__ = ["kept_tokens", "make_reranker", "token_leg"]
 
 
-def kept_tokens(config: Config, legs: Sequence[Leg]) -> TokenModel | None:
-    """The model whose token vectors rows keep: where late interaction reads them. Raises `ConfigError`."""
+def kept_tokens(config: Config, legs: Sequence[Leg]) -> dict[str, Pack]:
+    """The legs whose token vectors rows keep, and how they are packed. Raises `ConfigError`.
+
+    Those of pages, and those of the texts where late interaction reads them.
+    """
     late = any(stage.kind == "late-interaction" for stage in config.rerank)
-    return _token_model(legs) if late else None
+    texts: dict[str, Pack] = {token_leg(legs).name: pack_tokens} if late else {}
+    return texts
 
 
-def _token_model(legs: Sequence[Leg]) -> TokenModel:
+def token_leg(legs: Sequence[Leg]) -> Leg:
+    """The leg whose model gives the token vectors of texts. Raises `ConfigError` where none does."""
     for leg in legs:
-        if leg.representation is Representation.DENSE and Representation.TOKENS in leg.encoder.produces:
-            return cast("TokenModel", leg.encoder)
+        dense = leg.representation is Representation.DENSE and leg.reads == "text"
+        if dense and Representation.TOKENS in leg.encoder.produces:
+            return leg
     raise ConfigError(
         "late interaction reads token vectors, which no dense leg's model gives (an embedding object of "
         "another library has none): choose a cross-encoder, or rerank = []"
@@ -40,4 +48,4 @@ def make_reranker(settings: RerankerConfig, config: Config, legs: Sequence[Leg])
     if isinstance(settings, CrossEncoderConfig):
         return CrossEncoderReranker(settings, config.compute)
     lexical = next((leg.encoder for leg in legs if isinstance(leg.encoder, Bm25Encoder)), None)
-    return LateInteractionReranker(_token_model(legs), lexical)
+    return LateInteractionReranker(cast("TokenModel", token_leg(legs).encoder), lexical)

@@ -44,7 +44,7 @@ def make_store(
         collection=collection,
         tenant=tenant,
         config=config.store,
-        keep_tokens=kept_tokens(config, legs) is not None,
+        keep_tokens=tuple(kept_tokens(config, legs)),
     )
 
 

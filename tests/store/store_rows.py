@@ -30,8 +30,8 @@ def row(number, *, dense=None, terms=None, tokens=None, **other):
         "dense": unit(1.0) if dense is None else dense,
         "bm25": SparseVector.of({1: 1.0} if terms is None else terms),
     }
-    return Row(passage(number, **other), vectors, tokens)
+    return Row(passage(number, **other), vectors, {} if tokens is None else {"dense": tokens})
 
 
 def arguments(**changes):
-    return {"fields": FIELDS, "fingerprint": FINGERPRINT, "keep_tokens": True, **changes}
+    return {"fields": FIELDS, "fingerprint": FINGERPRINT, "keep_tokens": ["dense"], **changes}

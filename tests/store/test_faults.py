@@ -93,7 +93,7 @@ def test_what_was_acknowledged_survives_a_killed_process(tmp_path, lines):
         found = store.fetch(list(acknowledged))
         assert found.keys() == acknowledged.keys()
         assert {len(passage.llm_text) for passage in found.values()} == {1, 70_000}
-        assert store.fetch_tokens(list(acknowledged)).keys() == acknowledged.keys()
+        assert store.fetch_tokens("dense", list(acknowledged)).keys() == acknowledged.keys()
         deleted = {name(n) for n in range(last + 5) if n % 5 == 4}
         hits = [id for id, _ in store.search("dense", unit(1.0), 16_384)]
         assert len(hits) == len(set(hits)) == store.count() == len(store.ids())
@@ -134,7 +134,7 @@ def test_a_server_that_comes_back_is_used_again(own_milvus_server, tmp_path):
                 break
         assert time.monotonic() - start < 10.0
         assert store.fetch([name(1)]) == {name(1): row(1).passage}
-        assert store.fetch_tokens([name(1)]) == {name(1): b"t"}
+        assert store.fetch_tokens("dense", [name(1)]) == {name(1): b"t"}
         assert store.state.get("header")
         store.upsert([row(2)])
         assert store.count() == 2
@@ -229,7 +229,7 @@ def test_damaged_tokens_are_an_error_that_says_what_to_do(tmp_path):
         MilvusStore.open(tmp_path / "handbook.db", **arguments()) as store,
         pytest.raises(StoreError, match="it may be deleted"),
     ):
-        store.fetch_tokens([name(1)])
+        store.fetch_tokens("dense", [name(1)])
 
 
 FORK = """

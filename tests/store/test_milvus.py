@@ -1,6 +1,7 @@
 """What a store promises: a Lite file searched by Lite, a server, and a file searched in memory."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ RICH = Passage(
 
 def test_passages_come_back_as_they_were(store):
     rows = [row(1), row(2, metadata=METADATA, text="", caller_id="")]
-    rows.append(type(rows[0])(RICH, rows[0].vectors, b"tokens"))
+    rows.append(type(rows[0])(RICH, rows[0].vectors, {"dense": b"tokens"}))
     store.upsert(rows)
     fetched = store.fetch([name("rich"), name("absent"), name(2), name(1), name(1)])
     assert list(fetched.items()) == [(id, fetched[id]) for id in (name("rich"), name(2), name(1))]
@@ -67,7 +68,7 @@ def test_an_upsert_replaces_the_whole_row(store):
     after = row(1, doc_id="b.pdf", metadata={"both": 2}, terms={9: 1.0}, dense=unit(0.0, 1.0))
     store.upsert([after])
     assert store.fetch([name(1)]) == {name(1): after.passage}
-    assert store.fetch_tokens([name(1)]) == {}
+    assert store.fetch_tokens("dense", [name(1)]) == {}
     assert store.ids(where("old").exists()) == []
     assert store.search("bm25", SparseVector.of({1: 1.0}), 5) == []
     assert store.search("dense", unit(0.0, 1.0), 5) == [(name(1), 1.0)]
@@ -134,7 +135,7 @@ def test_delete_counts_what_was_there(store):
     assert store.delete([]) == 0
     assert (store.ids(), store.count()) == ([name(2)], 1)
     assert [id for id, _ in store.search("dense", unit(1.0), 9)] == [name(2)]
-    assert list(store.fetch_tokens([name(n) for n in range(3)])) == [name(2)]
+    assert list(store.fetch_tokens("dense", [name(n) for n in range(3)])) == [name(2)]
     assert len(store.state.get_many("text/")) == 1
 
 
@@ -184,7 +185,27 @@ def test_ids_come_in_as_many_pages_as_it_takes(store, monkeypatch):
 def test_tokens_are_bytes_of_any_length(store):
     tokens = {name(1): bytes(range(256)) * 300, name(2): b""}
     store.upsert([row(1, tokens=tokens[name(1)]), row(2, tokens=b""), row(3)])
-    assert store.fetch_tokens([name(1), name(2), name(3), name(4)]) == tokens
+    assert store.fetch_tokens("dense", [name(1), name(2), name(3), name(4)]) == tokens
+
+
+def test_tokens_of_each_leg_are_apart(open_store):
+    store = open_store(keep_tokens=["dense", "page_tokens"])
+    large = bytes(range(256)) * 800
+    given = row(1)
+    store.upsert(
+        [replace(given, tokens={"dense": b"d", "page_tokens": large, "unkept": b"u"}), row(2, tokens=b"2")]
+    )
+    ids = [name(1), name(2)]
+    assert store.fetch_tokens("dense", ids) == {name(1): b"d", name(2): b"2"}
+    assert store.fetch_tokens("page_tokens", ids) == {name(1): large}
+    assert store.fetch_tokens("unkept", ids) == store.fetch_tokens("absent", ids) == {}
+    store.upsert([replace(given, tokens={"dense": b"new"})])
+    assert store.fetch_tokens("dense", [name(1)]) == {name(1): b"new"}
+    assert store.fetch_tokens("page_tokens", ids) == {}
+    store.upsert([replace(given, tokens={"page_tokens": large})])
+    store.delete([name(1)])
+    store.upsert([given])
+    assert store.fetch_tokens("page_tokens", ids) == {}
 
 
 BAD = {
@@ -251,7 +272,7 @@ def test_tenants_see_their_own_rows_alone(open_store):
         assert [id for id, _ in store.search("bm25", SparseVector.of({1: 1.0}), 100)] == mine
         assert store.ids((where("doc_id") == "a.pdf") | (where("x") == 1)) == mine
         assert sorted(store.fetch(everyone)) == mine
-        assert sorted(store.fetch_tokens(everyone)) == mine
+        assert sorted(store.fetch_tokens("dense", everyone)) == mine
         assert [passage.llm_text for batch in store.scan() for passage in batch] == [repr(tenant)] * 2
     assert stores["a"].delete(everyone) == 2
     assert stores["a"].count() == 0
@@ -280,7 +301,7 @@ def test_rewrite_gives_the_tenants_rows_a_new_vector_and_changes_nothing_else(op
     assert one.search("bm25", SparseVector.of({1: 1.0}), 9) == []
     assert len(one.search("dense", unit(1.0), 9)) == 4
     assert one.fetch(one.ids()) | two.fetch(two.ids()) == before
-    assert len(one.fetch_tokens(one.ids())) == 3
+    assert len(one.fetch_tokens("dense", one.ids())) == 3
 
 
 def random_rows(count):
@@ -362,7 +383,7 @@ def test_reopening_finds_everything(open_store):
     store = open_store()
     assert store.search("bm25", SparseVector.of({1: 2.0}), 5) == sorted([(name(1), 2.0), (name(2), 2.0)])
     assert store.fetch([name(1)])[name(1)].metadata == METADATA
-    assert store.fetch_tokens([name(1)]) == {name(1): b"t"}
+    assert store.fetch_tokens("dense", [name(1)]) == {name(1): b"t"}
     assert store.state.get("k") == [1, None]
 
 
@@ -394,13 +415,13 @@ def test_another_model_is_refused_key_by_key(open_store):
 
 
 def test_keeping_tokens_may_begin_later_and_goes_on(open_store):
-    open_store(keep_tokens=False).upsert([row(1, tokens=b"ignored")])
-    later = open_store(keep_tokens=True)
-    assert later.fetch_tokens([name(1)]) == {}
+    open_store(keep_tokens=()).upsert([row(1, tokens=b"ignored")])
+    later = open_store(keep_tokens=["dense"])
+    assert later.fetch_tokens("dense", [name(1)]) == {}
     later.upsert([row(1, tokens=b"kept")])
-    goes_on = open_store(keep_tokens=False)
+    goes_on = open_store(keep_tokens=["page_tokens"])
     goes_on.upsert([row(2, tokens=b"too")])
-    assert later.fetch_tokens([name(1), name(2)]) == {name(1): b"kept", name(2): b"too"}
+    assert later.fetch_tokens("dense", [name(1), name(2)]) == {name(1): b"kept", name(2): b"too"}
 
 
 def test_a_creation_that_was_cut_short_is_begun_again(open_store):
