@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Self
 
-from rag_plugins.config import Bm25Leg, Config
+from rag_plugins.config import Bm25Leg, Config, Mode
 from rag_plugins.errors import BadInput
 from rag_plugins.filters import Filter
 from rag_plugins.funnel.tuning import Tuning
@@ -25,7 +25,7 @@ from rag_plugins.search.outcome import Outcome
 from rag_plugins.store.assets import AssetStore
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.text import clean
-from rag_plugins.types import EmbedText, Hit, Hits, JsonValue, Passage, Provenance, passage_id
+from rag_plugins.types import EmbedText, Hits, JsonValue, Passage, Provenance, passage_id
 from rag_plugins.wiring import Model, Parts, make_legs, make_store, wire
 
 __all__ = ["RagIndex"]
@@ -157,16 +157,19 @@ class RagIndex:
         *,
         filter: Filter | None = None,
         legs: Sequence[str] | None = None,
+        mode: Mode | None = None,
         explain: bool = False,
     ) -> Hits:
         """The best k passages, best first; `legs` names the legs to use, `explain` fills `Hit.terms`.
+
+        `mode` is by default the configuration's: "text" runs no leg that reads images, "dual" needs one.
 
         A string is plain words. A `Query`, made by `parse_query` or of typed rules, may also ask for
         phrases, prefixes, wildcards and words a few edits away, which the BM25 legs look up; other legs
         read its words. Raises `BadInput`, `StoreError`.
         """
         self._writer.refresh()
-        return self._retriever.search(query, k, filter=filter, legs=legs, explain=explain)
+        return self._retriever.search(query, k, filter=filter, legs=legs, mode=mode, explain=explain)
 
     def run(
         self,
@@ -174,11 +177,12 @@ class RagIndex:
         k: int = 5,
         *,
         filter: Filter | None = None,
+        mode: Mode | None = None,
         depth: int | None = None,
         exact: bool = False,
     ) -> Outcome:
         """Search and keep what every stage made of the query: for measuring. `exact`: without the funnel."""
-        return self._retriever.run(query, k, filter=filter, depth=depth, exact=exact)
+        return self._retriever.run(query, k, filter=filter, mode=mode, depth=depth, exact=exact)
 
     def tune(
         self,
@@ -216,12 +220,6 @@ class RagIndex:
     def count(self) -> int:
         """Passages in the collection (this tenant's)."""
         return self.store.count()
-
-    def page_image(self, hit: Hit) -> bytes | None:
-        """The encoded image of the page that a hit is from, None where there is none."""
-        provenance = hit.passage.provenance
-        asset = provenance.page_image if provenance else None
-        return self.assets.get(asset) if asset else None
 
     def close(self) -> None:
         """Save what is not yet saved, let go of the file and of the models; may be called again."""

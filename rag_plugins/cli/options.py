@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -46,16 +46,24 @@ def existing(db: str) -> None:
         raise typer.BadParameter(f"there is no {db}: make it with `rag-plugins ingest PATHS… --into {db}`")
 
 
-def read_config(preset: str | None, file: Path | None, languages: Sequence[str] | None = None) -> Config:
-    """The configuration that a preset or a file names, with other OCR languages where some are given."""
+def read_config(
+    preset: str | None,
+    file: Path | None,
+    languages: Sequence[str] | None = None,
+    mode: str | None = None,
+) -> Config:
+    """The configuration that a preset or a file names, with other OCR languages or mode where given."""
     from rag_plugins.config import Config
 
     if preset and file:
         raise typer.BadParameter("give --preset or --config, not both")
     config = Config.from_toml(file) if file else Config.preset(preset or "local")
-    if not languages:
-        return config
-    return Config.make(config.model_dump() | {"ocr": config.ocr.model_dump() | {"languages": languages}})
+    changes: dict[str, Any] = {}
+    if languages:
+        changes["ocr"] = config.ocr.model_dump() | {"languages": languages}
+    if mode:
+        changes["mode"] = mode
+    return Config.make(config.model_dump() | changes) if changes else config
 
 
 def make_filter(conditions: Iterable[str] | None) -> Filter | None:

@@ -7,18 +7,14 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import RLock
 
-from rag_plugins.errors import BadPassage
 from rag_plugins.filters import where
 from rag_plugins.ingest.funnels import FunnelKeeper
 from rag_plugins.ingest.manifest import DocumentRecord, Manifest
+from rag_plugins.ingest.rows import RowMaker
 from rag_plugins.lexical.statistics import StatisticsKeeper
-from rag_plugins.models.protocols import Encoder, Encoding, Leg, Representation, TokenModel
-from rag_plugins.models.tokens import pack_tokens
 from rag_plugins.store.milvus import MilvusStore
-from rag_plugins.store.schema import Row
 from rag_plugins.text import clean
-from rag_plugins.types import EmbedText, Passage, View, embed_text
-from rag_plugins.vectors import FloatArray, SparseVector
+from rag_plugins.types import EmbedText, Passage, embed_text
 
 __all__ = ["Writer"]
 
@@ -35,18 +31,16 @@ class Writer:
     def __init__(
         self,
         store: MilvusStore,
-        legs: Sequence[Leg],
+        rows: RowMaker,
         tenant: str,
         keepers: Sequence[StatisticsKeeper] = (),
-        token_encoder: TokenModel | None = None,
         funnels: Sequence[FunnelKeeper] = (),
     ) -> None:
-        """`token_encoder`, one of the legs' encoders, gives the token vectors that rows keep."""
+        """`rows` encodes what is to be written."""
         self.manifest = Manifest(store.state, tenant)
         self._store = store
-        self._legs = legs
+        self._rows = rows
         self._keepers = keepers
-        self._token_encoder = token_encoder
         self._funnels = funnels
         self._written = 0
         self._lock = RLock()  # Counting and writing belong together; readers need not wait.
@@ -56,7 +50,7 @@ class Writer:
         unique = {passage.id: passage for passage in passages}
         documents: dict[str, list[str]] = {}
         for passage in unique.values():
-            _view(passage)
+            self._rows.check(passage)
             self._store.check(passage)
             documents.setdefault(passage.doc_id, []).append(passage.id)
         with self._lock:
@@ -124,7 +118,7 @@ class Writer:
             with self._counted():
                 for keeper in self._keepers:
                     keeper.exchange(batch)
-                self._store.upsert(self._rows(batch))
+                self._store.upsert(self._rows.rows(batch))
                 for keeper in self._keepers:
                     keeper.stored(batch)
             self._written += len(batch)
@@ -151,27 +145,6 @@ class Writer:
                 keeper.doubt()
             raise
 
-    def _rows(self, passages: Sequence[Passage]) -> list[Row]:
-        views: list[View] = [_view(passage) for passage in passages]
-        encodings: dict[int, Encoding] = {}
-        for leg in self._legs:
-            if id(leg.encoder) not in encodings:
-                encodings[id(leg.encoder)] = leg.encoder.encode_documents(views, self._wanted(leg.encoder))
-        tokens = encodings[id(self._token_encoder)].tokens if self._token_encoder else None
-        columns = {leg.name: _column(encodings[id(leg.encoder)], leg) for leg in self._legs}
-        return [
-            Row(
-                passage,
-                {name: column[n] for name, column in columns.items()},
-                None if tokens is None else pack_tokens(tokens[n]),
-            )
-            for n, passage in enumerate(passages)
-        ]
-
-    def _wanted(self, encoder: Encoder) -> frozenset[Representation]:
-        wanted = {leg.representation for leg in self._legs if leg.encoder is encoder}
-        return frozenset(wanted | ({Representation.TOKENS} if encoder is self._token_encoder else set()))
-
     def _extended(self, doc_id: str, ids: Sequence[str]) -> DocumentRecord:
         old = self.manifest.get(doc_id) or DocumentRecord(doc_id, ())
         return dataclasses.replace(old, ids=tuple(dict.fromkeys((*old.ids, *ids))))
@@ -185,28 +158,12 @@ def _cleaned(passage: Passage) -> Passage:
     return passage if views == passage.views else dataclasses.replace(passage, views=views)
 
 
-def _view(passage: Passage) -> EmbedText:
-    view = embed_text(passage.views)
-    if view is None:
-        raise BadPassage(
-            f"passage {passage.caller_id or passage.id} of {passage.doc_id!r} has no EmbedText view: "
-            "the legs of this collection read text"
-        )
-    return view
-
-
-def _column(encoding: Encoding, leg: Leg) -> Sequence[FloatArray | SparseVector]:
-    column = encoding.sparse if leg.representation is Representation.SPARSE else encoding.dense
-    if column is None:
-        raise BadPassage(f"leg {leg.name}: its encoder gave no {leg.representation.value} vectors")
-    return list(column)
-
-
 def _loads(passages: Iterable[Passage]) -> Iterator[list[Passage]]:
     batch: list[Passage] = []
     characters = 0
     for passage in passages:
-        length = len(_view(passage).text)
+        view = embed_text(passage.views)
+        length = len(view.text) if view else 0
         if batch and (len(batch) == _BATCH or characters + length > _CHARACTERS):
             yield batch
             batch, characters = [], 0

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rag_plugins.errors import BadInput, QueryTooLong, StoreError
-from rag_plugins.models.protocols import Candidate, Reranker
+from rag_plugins.models.protocols import Candidate
 from rag_plugins.search.fusion import Ranking
 from rag_plugins.search.outcome import Outcome
 from rag_plugins.search.reranking import Reranked, Reranking, RerankStage, below, pruned, reranked
 from rag_plugins.store.milvus import MilvusStore
-from rag_plugins.types import EmbedImage, View
+from rag_plugins.types import EmbedImage, View, embed_text
 
 __all__ = ["Cascade"]
 
@@ -32,7 +32,7 @@ class Cascade:
         for name, stage in self._stages.items():
             before, depth = outcome.final, stage.settings.depth
             with outcome.timed("fetch"):
-                candidates = shortlist.read([id for id, _ in before[:depth]], stage.reranker)
+                candidates = shortlist.read([id for id, _ in before[:depth]], stage)
             # A passage deleted by someone else since the legs ran is no longer a hit.
             head = [(id, score) for id, score in before[:depth] if id in candidates]
             try:
@@ -68,11 +68,13 @@ def _read(
     candidates: Mapping[str, Candidate],
     notices: list[str],
 ) -> list[Reranked]:
-    if not head:
-        return []
-    scores = stage.reranker.score(query, [candidates[id] for id, _ in head])
+    """The head after a stage; what it cannot read, as a page without text, it leaves where it is."""
+    read = [id for id, _ in head if candidates[id].image or embed_text(candidates[id].views)]
+    if not read:
+        return [Reranked(id, score) for id, score in head]
+    scores = stage.reranker.score(query, [candidates[id] for id in read])
     notices += scores.notices
-    return reranked(head, scores, stage.settings, stage.reranker.scale)
+    return reranked(head, scores, stage.settings, stage.reranker.scale, read)
 
 
 def _judged(
@@ -85,6 +87,10 @@ def _judged(
     return kept
 
 
+def _nothing(_: str) -> None:
+    """The image of a passage, for a reranker that reads none."""
+
+
 class _Shortlist:
     """What rerankers may read of passages; what several stages read is fetched once."""
 
@@ -94,17 +100,15 @@ class _Shortlist:
         self._tokens: dict[str, bytes] = {}
         self.lost: dict[str, str] = {}
 
-    def read(self, ids: Sequence[str], reranker: Reranker) -> dict[str, Candidate]:
+    def read(self, ids: Sequence[str], stage: RerankStage) -> dict[str, Candidate]:
         """The candidates that are still stored."""
         self._views |= self._store.views([id for id in ids if id not in self._views])
-        if reranker.reads_tokens:
-            self._tokens |= self._store.fetch_tokens([id for id in ids if id not in self._tokens])
+        if stage.tokens:
+            missing = [id for id in ids if id not in self._tokens]
+            self._tokens |= self._store.fetch_tokens(stage.tokens, missing)
+        image = self._image if stage.reranker.reads_images else _nothing
         return {
-            id: Candidate(
-                self._views[id], self._tokens.get(id), self._image(id) if reranker.reads_images else None
-            )
-            for id in ids
-            if id in self._views
+            id: Candidate(self._views[id], self._tokens.get(id), image(id)) for id in ids if id in self._views
         }
 
     def _image(self, id: str) -> bytes | None:

@@ -16,10 +16,16 @@ __all__ = ["Outcome"]
 
 @dataclass(slots=True)
 class Outcome:
-    """What each stage of one search made of the query, best first, and the seconds it took."""
+    """What each stage of one search made of the query, best first, and the seconds it took.
+
+    `shifted` has the shares of legs for passages whose text is doubtful, in place of `shares`; `shortlists`
+    the first pass of legs that have two.
+    """
 
     fusion: str
     shares: Mapping[str, float] = field(default_factory=dict[str, float])
+    shifted: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
+    shortlists: dict[str, Ranking] = field(default_factory=dict[str, "Ranking"])
     rankings: dict[str, Ranking] = field(default_factory=dict[str, "Ranking"])
     fused: list[Fused] = field(default_factory=list[Fused])
     rerankings: list[Reranking] = field(default_factory=list[Reranking])
@@ -45,15 +51,18 @@ class Outcome:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + perf_counter() - start
 
     def traces(self, ids: Sequence[str]) -> dict[str, tuple[StageScore, ...]]:
-        """What each stage made of each of `ids`: one a leg that found it, then fusion, then reranks."""
+        """What each stage made of each of `ids`: passes of the legs that found it, fusion, reranks."""
         wanted = set(ids)
         fused = {item.id: (rank, item) for rank, item in enumerate(self.fused, 1) if item.id in wanted}
         traces: dict[str, list[StageScore]] = {id: [] for id in ids}
         for leg, ranking in self.rankings.items():
+            for rank, (id, score) in enumerate(self.shortlists.get(leg, ()), 1):
+                if id in wanted:
+                    traces[id].append(StageScore(leg, "shortlist", rank, score))
             for rank, (id, score) in enumerate(ranking, 1):
                 if id in wanted:
-                    part = fused[id][1].parts[leg]
-                    traces[id].append(StageScore(leg, "leg", rank, score, self.shares[leg], part))
+                    share, part = self.shifted.get(id, self.shares)[leg], fused[id][1].parts[leg]
+                    traces[id].append(StageScore(leg, "leg", rank, score, share, part))
         for id, (rank, item) in fused.items():
             traces[id].append(StageScore(self.fusion, "fusion", rank, item.score))
         for reranking in self.rerankings:

@@ -17,10 +17,11 @@ __all__ = ["Judged", "Reranked", "Reranking", "RerankStage", "below", "pruned", 
 
 @dataclass(frozen=True, slots=True)
 class RerankStage:
-    """A reranker, and how deep it reads and how its scores count."""
+    """A reranker, how deep it reads and how its scores count; `tokens`: the leg whose tokens it reads."""
 
     settings: RerankerConfig
     reranker: Reranker
+    tokens: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +60,28 @@ class Reranking:
     items: Sequence[Reranked]
 
 
-def reranked(head: Ranking, scores: Scores, settings: RerankerConfig, scale: Scale) -> list[Reranked]:
+def reranked(
+    head: Ranking, scores: Scores, settings: RerankerConfig, scale: Scale, read: Sequence[str] | None = None
+) -> list[Reranked]:
     """Scores before and rerank scores, each min-max scaled over the head, summed with `blend` for the latter.
 
-    The id breaks ties. `scores`, of this `scale`, run beside `head`. Raises `ConfigError` for a calibration
+    `scores`, of this `scale`, run beside `read`, the ids of the head that the reranker can read, by default
+    all; the others keep the score before, scaled. The id breaks ties. Raises `ConfigError` for a calibration
     that the scale cannot have.
     """
-    ids, share = [id for id, _ in head], settings.blend
+    read = [id for id, _ in head] if read is None else read
+    share = settings.blend
     raw: list[float] = scores.values.tolist()
-    before, reread = minmax(head), minmax(list(zip(ids, raw, strict=True)))
+    before, reread = minmax(head), minmax(list(zip(read, raw, strict=True)))
     sure = _probabilities(scores, settings, scale)
-    items = [
+    items = [Reranked(id, before[id]) for id, _ in head if id not in reread]
+    items += [
         Reranked(
             id,
             (1.0 - share) * before[id] + share * reread[id],
             Judged(raw[n], share * reread[id], sure[n], scores.read.get(n)),
         )
-        for n, id in enumerate(ids)
+        for n, id in enumerate(read)
     ]
     return sorted(items, key=lambda item: (-item.score, item.id))
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from rag_plugins.config import FusionConfig
+from rag_plugins.config import FusionConfig, Mode
 from rag_plugins.errors import BadInput
 from rag_plugins.filters import Filter
 from rag_plugins.lexical.rules import Plain, Query
 from rag_plugins.lexical.search import LexicalSearch
 from rag_plugins.models.m3 import M3Encoder
-from rag_plugins.models.protocols import Encoder, Encoding, Leg, Representation
+from rag_plugins.models.protocols import Encoding, Leg, QueryEncoder, Representation
 from rag_plugins.models.sparse import SparseEncoder
 from rag_plugins.search.cascade import Cascade
 from rag_plugins.search.explain import shared_terms
-from rag_plugins.search.fusion import fuse, shares
+from rag_plugins.search.fusion import fuse, shares, shifted
 from rag_plugins.search.outcome import Outcome
 from rag_plugins.search.reranking import RerankStage
 from rag_plugins.store.milvus import MilvusStore
@@ -24,9 +26,13 @@ from rag_plugins.text import clean
 from rag_plugins.types import Hit, Hits, Passage, TermMatch
 from rag_plugins.vectors import FloatArray, SparseVector
 
+if TYPE_CHECKING:
+    from rag_plugins.search.passes import TokenPass
+
 __all__ = ["HybridRetriever"]
 
 _NO_TERMS = SparseVector.of({})
+_NO_PASSES: Mapping[str, TokenPass] = MappingProxyType({})
 
 
 class HybridRetriever:
@@ -39,10 +45,14 @@ class HybridRetriever:
         fusion: FusionConfig,
         lexical: Mapping[str, LexicalSearch],
         rerank: Sequence[RerankStage] = (),
+        passes: Mapping[str, TokenPass] = _NO_PASSES,
+        mode: Mode = "auto",
     ) -> None:
-        """`lexical` searches the legs it names in place of the store."""
+        """`lexical` and `passes` search the legs they name in place of the store."""
         self._store = store
         self._lexical = lexical
+        self._passes = passes
+        self._mode = mode
         self._legs = {leg.name: leg for leg in legs}
         self._fusion = fusion
         self._cascade = Cascade(store, rerank)
@@ -54,16 +64,18 @@ class HybridRetriever:
         *,
         filter: Filter | None = None,
         legs: Sequence[str] | None = None,
+        mode: Mode | None = None,
         explain: bool = False,
     ) -> Hits:
         """The best k passages; a blank query finds nothing. Raises `BadInput` and `StoreError`."""
-        outcome = self.run(query, k, filter=filter, legs=legs)
+        outcome = self.run(query, k, filter=filter, legs=legs, mode=mode)
         best = outcome.final[:k]
         ids = [id for id, _ in best]
         passages = self._store.fetch(ids) if ids else {}
         traces = outcome.traces(ids)
         # A passage deleted by someone else since the legs ran is no longer a hit.
-        hits = [Hit(passages[id], score, traces[id]) for id, score in best if id in passages]
+        assets = self._store.assets
+        hits = [Hit(passages[id], score, traces[id], assets=assets) for id, score in best if id in passages]
         return Hits(self._explained(query, hits) if explain else hits, outcome.notices)
 
     def run(
@@ -73,6 +85,7 @@ class HybridRetriever:
         *,
         filter: Filter | None = None,
         legs: Sequence[str] | None = None,
+        mode: Mode | None = None,
         depth: int | None = None,
         exact: bool = False,
     ) -> Outcome:
@@ -82,7 +95,7 @@ class HybridRetriever:
         """
         outcome = Outcome(self._fusion.method)
         query = clean(query).strip() if isinstance(query, str) else query
-        chosen = self._chosen(legs, query)
+        chosen = self._chosen(legs, mode or self._mode, query)
         if not 1 <= k <= MAX_HITS:
             raise BadInput(f"k is {k}: expected 1 to {MAX_HITS}")
         depth = depth or self._fusion.depth or min(max(4 * k, 100), MAX_HITS)
@@ -113,13 +126,13 @@ class HybridRetriever:
             for passage in passages
         ]
 
-    def _chosen(self, names: Sequence[str] | None, query: str | Query) -> list[Leg]:
+    def _chosen(self, names: Sequence[str] | None, mode: Mode, query: str | Query) -> list[Leg]:
         unknown = [name for name in names or () if name not in self._legs]
         if unknown:
             raise BadInput(f"unknown legs {unknown}: this collection has {list(self._legs)}")
         if names is not None and not names:
             raise BadInput(f"legs is empty: name some of {list(self._legs)}, or pass None for all")
-        legs = [self._legs[name] for name in dict.fromkeys(names or self._legs)]
+        legs = _of_mode(mode, [self._legs[name] for name in dict.fromkeys(names or self._legs)])
         if _has_rules(query) and not any(leg.name in self._lexical for leg in legs):
             raise BadInput(
                 f"the query has recall rules, and none of the legs {[leg.name for leg in legs]} is BM25"
@@ -144,6 +157,11 @@ class HybridRetriever:
                 outcome.rankings[leg.name] = ranking
                 outcome.notices += notices
                 continue
+            if leg.name in self._passes:
+                with outcome.timed(leg.name):
+                    first, last = self._passes[leg.name].search(_words(query), depth, filter)
+                outcome.shortlists[leg.name], outcome.rankings[leg.name] = first, last
+                continue
             if id(leg.encoder) not in encodings:
                 with outcome.timed("encode"):
                     encodings[id(leg.encoder)] = _encode(_words(query), leg.encoder, legs)
@@ -154,7 +172,33 @@ class HybridRetriever:
     def _fuse(self, legs: Sequence[Leg], outcome: Outcome) -> None:
         with outcome.timed("fusion"):
             outcome.shares = shares({leg.name: leg.weight for leg in legs})
-            outcome.fused = fuse(outcome.rankings, outcome.shares, self._fusion.method, self._fusion.rrf_k)
+            outcome.shifted = self._shifted(legs, outcome)
+            outcome.fused = fuse(
+                outcome.rankings,
+                outcome.shares,
+                self._fusion.method,
+                self._fusion.rrf_k,
+                outcome.shifted,
+            )
+
+    def _shifted(self, legs: Sequence[Leg], outcome: Outcome) -> dict[str, dict[str, float]]:
+        """Own shares for passages that were read with doubt, where some legs are not touched by doubt."""
+        fragile = {leg.name for leg in legs if leg.reads == "text" and not leg.robust}
+        if len(fragile) in (0, len(legs)):
+            return {}
+        ids = dict.fromkeys(id for ranking in outcome.rankings.values() for id, _ in ranking)
+        confidences = self._store.confidences(list(ids))
+        return {id: shifted(outcome.shares, fragile, sure) for id, sure in confidences.items() if sure < 1.0}
+
+
+def _of_mode(mode: Mode, legs: Sequence[Leg]) -> list[Leg]:
+    """Those of the legs that the mode runs. Raises `BadInput` where it asks for one that is not there."""
+    kept = [leg for leg in legs if mode != "text" or leg.reads == "text"]
+    if not kept or (mode == "dual" and all(leg.reads == "text" for leg in kept)):
+        reads = {leg.name: leg.reads for leg in legs}
+        wanted = "a leg that reads images" if mode == "dual" else "a leg that reads text"
+        raise BadInput(f"mode {mode!r} needs {wanted}, and the legs read {reads}")
+    return kept
 
 
 def _has_rules(query: str | Query) -> bool:
@@ -165,7 +209,7 @@ def _words(query: str | Query) -> str:
     return query if isinstance(query, str) else query.text
 
 
-def _encode(query: str, encoder: Encoder, legs: Sequence[Leg]) -> Encoding:
+def _encode(query: str, encoder: QueryEncoder, legs: Sequence[Leg]) -> Encoding:
     """One pass of the encoder for all the legs that read it."""
     want = frozenset(leg.representation for leg in legs if leg.encoder is encoder)
     return encoder.encode_queries([query], want)

@@ -35,7 +35,8 @@ def show_hits(hits: Hits) -> None:
 def _stage(score: StageScore) -> str:
     part = "" if score.part is None else f" (+{score.part:.3f})"
     said = remark(score)
-    return f"{score.stage} #{score.rank} {score.score:.3f}{part}{said and ', ' + said}"
+    stage = f"{score.stage} shortlist" if score.kind == "shortlist" else score.stage
+    return f"{stage} #{score.rank} {score.score:.3f}{part}{said and ', ' + said}"
 
 
 def _matches(leg: str, matches: Sequence[TermMatch]) -> Table:

@@ -133,7 +133,7 @@ def test_everything_of_a_passage_comes_back(index):
 
 def test_a_passage_without_a_text_view_is_refused_before_anything_is_written(index):
     bad = Passage("0" * 64, "d", (EmbedImage("0" * 64),), "text")
-    with pytest.raises(BadPassage, match="no EmbedText view"):
+    with pytest.raises(BadPassage, match="no view that a leg of this collection reads"):
         index.add([index.passage("fine"), bad])
     assert index.count() == 0
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag_plugins.search.fusion import fuse, minmax, reciprocal_rank, shares
+from rag_plugins.search.fusion import fuse, minmax, reciprocal_rank, shares, shifted
 
 BM25 = [("a", 12.0), ("b", 8.0), ("c", 4.0)]
 DENSE = [("b", 0.9), ("d", 0.8), ("a", 0.7)]
@@ -90,3 +90,48 @@ def test_minmax_ignores_scale_and_offset_of_a_leg(ranking, scale, offset):
     span = max((s for _, s in ranking), default=0.0) - min((s for _, s in ranking), default=0.0)
     if span > 1e-3:  # Below, adding an offset rounds the differences away.
         assert all(math.isclose(moved[id], value, abs_tol=1e-6) for id, value in minmax(ranking).items())
+
+
+def test_doubt_moves_the_weight_of_plain_text_legs_to_the_others():
+    share = {"dense": 0.25, "bm25": 0.25, "robust": 0.25, "image": 0.25}
+    doubted = shifted(share, {"dense", "bm25"}, 0.5)
+    assert doubted == {
+        "dense": pytest.approx(1 / 6),
+        "bm25": pytest.approx(1 / 6),
+        "robust": pytest.approx(1 / 3),
+        "image": pytest.approx(1 / 3),
+    }
+
+
+@pytest.mark.parametrize("confidence", [0.0, 0.3, 1.0])
+def test_doubt_shifts_nothing_where_every_leg_reads_the_words_as_they_are(confidence):
+    share = {"dense": 0.4, "bm25": 0.6}
+    assert shifted(share, {"dense", "bm25"}, confidence) == share
+
+
+def test_a_passage_read_without_doubt_is_weighed_as_ever():
+    share = {"bm25": 0.7, "image": 0.3}
+    assert shifted(share, {"bm25"}, 1.0) == pytest.approx(share)
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcdef"), st.floats(0.01, 1.0), min_size=2),
+    st.sets(st.sampled_from("abcdef")),
+    st.floats(0.0, 1.0),
+)
+def test_shifting_keeps_the_sum_and_never_favours_a_fragile_leg(weights, fragile, confidence):
+    before = shares(weights)
+    after = shifted(before, fragile, confidence)
+    assert math.fsum(after.values()) == pytest.approx(1.0)
+    if not fragile >= set(weights):
+        assert all(after[leg] <= before[leg] + 1e-12 for leg in fragile & set(weights))
+        assert all(after[leg] >= before[leg] - 1e-12 for leg in set(weights) - fragile)
+
+
+def test_a_passage_with_shares_of_its_own_is_fused_by_them():
+    rankings = {"bm25": [("a", 2.0), ("b", 1.0)], "image": [("b", 0.9), ("a", 0.8)]}
+    plain = fuse(rankings, {"bm25": 1.0, "image": 1.0})
+    assert [(item.id, item.score) for item in plain] == [("a", 0.5), ("b", 0.5)]
+    own = {"b": {"bm25": 0.25, "image": 0.75}}
+    moved = fuse(rankings, {"bm25": 1.0, "image": 1.0}, own=own)
+    assert [(item.id, item.score) for item in moved] == [("b", 0.75), ("a", 0.5)]

@@ -159,3 +159,12 @@ def test_a_trace_has_what_every_stage_made_of_a_hit():
         ),
         "b": (StageScore("cheap", "rerank", 1, 0.8, 0.5, 0.5),),
     }
+
+
+def test_what_a_reranker_cannot_read_keeps_the_score_it_had():
+    items = reranked(HEAD, scores(-1.0, 1.0), CrossEncoderConfig(blend=1.0), "logit", ["a", "c"])
+    assert [(item.id, item.score, item.judged is None) for item in items] == [
+        ("c", 1.0, False),
+        ("b", pytest.approx(0.5), True),
+        ("a", 0.0, False),
+    ]

@@ -1,0 +1,129 @@
+"""Passages to rows: every leg's vector, one pass of each encoder over the views that it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
+from itertools import groupby
+from typing import TypeAlias, cast
+
+from rag_plugins.errors import BadInput, BadPassage, StoreError
+from rag_plugins.models.protocols import Encoder, Encoding, ImageEncoder, Leg, Representation
+from rag_plugins.models.rerank.multimodal import page_image
+from rag_plugins.store.assets import AssetStore
+from rag_plugins.store.schema import Row
+from rag_plugins.types import Box, EmbedImage, Passage, embed_image, embed_text
+from rag_plugins.vectors import FloatArray, Matrix, SparseVector
+
+__all__ = ["Pack", "RowMaker"]
+
+Pack: TypeAlias = Callable[[Matrix], bytes]
+"""Token vectors, shape (tokens, dim), to the bytes that a row keeps."""
+
+
+class RowMaker:
+    """Encodes what each leg reads of passages; a passage without such a view gets no vector there."""
+
+    def __init__(self, legs: Sequence[Leg], packs: Mapping[str, Pack], assets: AssetStore) -> None:
+        """`packs` names the legs whose token vectors rows keep; `assets` has the images."""
+        self._groups = [list(group) for _, group in groupby(_together(legs), key=_encoder)]
+        self._reads = {leg.reads for leg in legs}
+        self._packs = packs
+        self._assets = assets
+
+    def check(self, passage: Passage) -> None:
+        """Raise `BadPassage` for one that no leg can read, or whose image is not to be had."""
+        image = embed_image(passage.views) if "image" in self._reads else None
+        if image is not None:
+            if page_image(self._image(image, passage)) is None:
+                raise BadPassage(f"{_called(passage)}: its image {image.asset:.12}… does not decode")
+        elif "text" not in self._reads or embed_text(passage.views) is None:
+            raise BadPassage(
+                f"{_called(passage)} has no view that a leg of this collection reads: they read "
+                f"{' and '.join(sorted(self._reads))}, and it has {[type(v).__name__ for v in passage.views]}"
+            )
+
+    def rows(self, passages: Sequence[Passage]) -> list[Row]:
+        """A row a passage, in their order."""
+        vectors: list[dict[str, FloatArray | SparseVector]] = [{} for _ in passages]
+        tokens: list[dict[str, bytes]] = [{} for _ in passages]
+        for legs in self._groups:
+            encoding, places = self._encoded(legs, passages)
+            for leg in legs:
+                column = _column(encoding, leg)
+                packed = self._packed(encoding, leg)
+                for n, place in places:
+                    vectors[n][leg.name] = column[place]
+                    if packed:
+                        tokens[n][leg.name] = packed[place]
+        return [Row(*row) for row in zip(passages, vectors, tokens, strict=True)]
+
+    def _encoded(
+        self, legs: Sequence[Leg], passages: Sequence[Passage]
+    ) -> tuple[Encoding, list[tuple[int, int]]]:
+        """What the encoder of these legs gives, and (passage, place in it) of those that it has read."""
+        want = frozenset(leg.representation for leg in legs)
+        if any(leg.name in self._packs for leg in legs):
+            want |= {Representation.TOKENS}
+        if legs[0].reads == "image":
+            return self._images(cast("ImageEncoder", legs[0].encoder), passages, want)
+        texts = [(n, text) for n, passage in enumerate(passages) if (text := embed_text(passage.views))]
+        encoder = cast("Encoder", legs[0].encoder)
+        places = [(n, place) for place, (n, _) in enumerate(texts)]
+        return encoder.encode_documents([text for _, text in texts], want), places
+
+    def _images(
+        self, encoder: ImageEncoder, passages: Sequence[Passage], want: frozenset[Representation]
+    ) -> tuple[Encoding, list[tuple[int, int]]]:
+        """The passages of a page share its image, which is encoded once."""
+        found = [(n, image) for n, passage in enumerate(passages) if (image := embed_image(passage.views))]
+        unique = {image: n for n, image in reversed(found)}
+        place = {image: position for position, image in enumerate(unique)}
+        data = [self._image(image, passages[n]) for image, n in unique.items()]
+        return encoder.encode_images(data, want), [(n, place[image]) for n, image in found]
+
+    def _image(self, image: EmbedImage, passage: Passage) -> bytes:
+        try:
+            data = self._assets.get(image.asset)
+        except (BadInput, StoreError) as error:
+            raise BadPassage(f"{_called(passage)}: its image is not to be had: {error}") from error
+        return data if image.box is None else _cropped(data, image.box)
+
+    def _packed(self, encoding: Encoding, leg: Leg) -> list[bytes]:
+        if leg.name not in self._packs:
+            return []
+        return [self._packs[leg.name](matrix) for matrix in encoding.tokens or ()]
+
+
+def _cropped(data: bytes, box: Box) -> bytes:
+    """The part of an encoded image, as PNG; the whole where it does not decode, which its encoder refuses."""
+    page = page_image(data)
+    if page is None:
+        return data
+    width, height = page.size
+    left, top = min(int(box.left * width), width - 1), min(int(box.top * height), height - 1)
+    right, bottom = max(round(box.right * width), left + 1), max(round(box.bottom * height), top + 1)
+    buffer = BytesIO()
+    page.crop((left, top, min(right, width), min(bottom, height))).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _encoder(leg: Leg) -> int:
+    return id(leg.encoder)
+
+
+def _together(legs: Sequence[Leg]) -> list[Leg]:
+    """The legs of one encoder beside each other, which share its pass."""
+    first = {id(leg.encoder): n for n, leg in reversed(list(enumerate(legs)))}
+    return sorted(legs, key=lambda leg: first[id(leg.encoder)])
+
+
+def _column(encoding: Encoding, leg: Leg) -> Sequence[FloatArray | SparseVector]:
+    column = encoding.sparse if leg.representation is Representation.SPARSE else encoding.dense
+    if column is None:
+        raise BadPassage(f"leg {leg.name}: its encoder gave no {leg.representation.value} vectors")
+    return list(column)
+
+
+def _called(passage: Passage) -> str:
+    return f"passage {passage.caller_id or passage.id} of {passage.doc_id!r}"
