@@ -13,6 +13,7 @@ from rag_plugins.errors import BadInput
 from rag_plugins.filters import Filter
 from rag_plugins.funnel.tuning import Tuning
 from rag_plugins.ingest.indexer import Indexer, IngestSummary
+from rag_plugins.ingest.making import make_passage
 from rag_plugins.ingest.writer import Writer
 from rag_plugins.lexical.mining import mine, stored_texts
 from rag_plugins.lexical.rules import Query
@@ -25,7 +26,7 @@ from rag_plugins.search.outcome import Outcome
 from rag_plugins.store.assets import AssetStore
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.text import clean
-from rag_plugins.types import EmbedText, Hits, JsonValue, Passage, Provenance, passage_id
+from rag_plugins.types import Hits, JsonValue, Passage, Provenance
 from rag_plugins.wiring import Model, Parts, make_legs, make_store, wire
 
 __all__ = ["RagIndex"]
@@ -105,6 +106,7 @@ class RagIndex:
         llm_text: str,
         *,
         view: str | None = None,
+        image: bytes | None = None,
         doc_id: str | None = None,
         caller_id: str | None = None,
         metadata: Mapping[str, JsonValue] = _NOTHING,
@@ -113,21 +115,21 @@ class RagIndex:
     ) -> Passage:
         """Make a passage of this index's tenant.
 
-        `view` is what retrieval reads, by default the same text. With a `caller_id` the passage is that
-        one, whatever its text; without, equal texts at one position of one document are one passage.
-        `doc_id` defaults to the caller's id, and else to the passage's own.
+        `view` is what retrieval reads, by default the same text; `image` (PNG, JPEG, WEBP, TIFF, GIF) what
+        legs that read images do. With a `caller_id` the passage is that one, whatever its text; without, equal
+        texts at one position of one document are one passage. `doc_id` defaults to the caller's id, and else
+        to the passage's own.
         """
-        llm_text = clean(llm_text)
-        source = doc_id if doc_id is not None else ""
-        id = passage_id(self.tenant, caller_id=caller_id, source=source, position=position, content=llm_text)
-        return Passage(
-            id=id,
-            doc_id=next(name for name in (doc_id, caller_id, id) if name is not None),
-            views=(EmbedText(llm_text if view is None else clean(view)),),
-            llm_text=llm_text,
-            metadata=dict(metadata),
-            provenance=provenance,
+        return make_passage(
+            self.tenant,
+            clean(llm_text),
+            view=None if view is None else clean(view),
+            image=None if image is None else self.assets.put(image),
+            doc_id=doc_id,
             caller_id=caller_id,
+            metadata=metadata,
+            provenance=provenance,
+            position=position,
         )
 
     def add(self, passages: Iterable[Passage]) -> list[str]:

@@ -92,6 +92,8 @@ class Config(Frozen):
             raise ValueError(f"each rerank stage reads the best of the one before, got depths {depths}")
         if self.mode == "dual" and not any(leg.kind in ("image", "page-tokens") for leg in self.legs):
             raise ValueError("mode is dual, and no leg reads images: add one of kind image or page-tokens")
+        if self.ingest.text == "none" and not any(leg.kind in ("image", "page-tokens") for leg in self.legs):
+            raise ValueError("ingest.text is none, and no leg reads images: nothing could be found")
         return self
 
     @classmethod

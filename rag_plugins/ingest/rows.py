@@ -9,7 +9,7 @@ from typing import TypeAlias, cast
 
 from rag_plugins.errors import BadInput, BadPassage, StoreError
 from rag_plugins.models.protocols import Encoder, Encoding, ImageEncoder, Leg, Representation
-from rag_plugins.models.rerank.multimodal import page_image
+from rag_plugins.pictures import page_image
 from rag_plugins.store.assets import AssetStore
 from rag_plugins.store.schema import Row
 from rag_plugins.types import Box, EmbedImage, Passage, embed_image, embed_text
@@ -48,39 +48,37 @@ class RowMaker:
         vectors: list[dict[str, FloatArray | SparseVector]] = [{} for _ in passages]
         tokens: list[dict[str, bytes]] = [{} for _ in passages]
         for legs in self._groups:
-            encoding, places = self._encoded(legs, passages)
+            reads = embed_image if legs[0].reads == "image" else embed_text
+            readable = [n for n, passage in enumerate(passages) if reads(passage.views)]
+            if not readable:
+                continue
+            encoding, places = self._encoded(legs, [passages[n] for n in readable])
             for leg in legs:
-                column = _column(encoding, leg)
-                packed = self._packed(encoding, leg)
-                for n, place in places:
+                column, packed = _column(encoding, leg), self._packed(encoding, leg)
+                for n, place in zip(readable, places, strict=True):
                     vectors[n][leg.name] = column[place]
                     if packed:
                         tokens[n][leg.name] = packed[place]
         return [Row(*row) for row in zip(passages, vectors, tokens, strict=True)]
 
-    def _encoded(
-        self, legs: Sequence[Leg], passages: Sequence[Passage]
-    ) -> tuple[Encoding, list[tuple[int, int]]]:
-        """What the encoder of these legs gives, and (passage, place in it) of those that it has read."""
+    def _encoded(self, legs: Sequence[Leg], passages: Sequence[Passage]) -> tuple[Encoding, Sequence[int]]:
+        """What the encoder of these legs gives, and where in it each passage is."""
         want = frozenset(leg.representation for leg in legs)
         if any(leg.name in self._packs for leg in legs):
             want |= {Representation.TOKENS}
         if legs[0].reads == "image":
             return self._images(cast("ImageEncoder", legs[0].encoder), passages, want)
-        texts = [(n, text) for n, passage in enumerate(passages) if (text := embed_text(passage.views))]
-        encoder = cast("Encoder", legs[0].encoder)
-        places = [(n, place) for place, (n, _) in enumerate(texts)]
-        return encoder.encode_documents([text for _, text in texts], want), places
+        texts = [text for passage in passages if (text := embed_text(passage.views))]
+        return cast("Encoder", legs[0].encoder).encode_documents(texts, want), range(len(texts))
 
     def _images(
         self, encoder: ImageEncoder, passages: Sequence[Passage], want: frozenset[Representation]
-    ) -> tuple[Encoding, list[tuple[int, int]]]:
+    ) -> tuple[Encoding, Sequence[int]]:
         """The passages of a page share its image, which is encoded once."""
-        found = [(n, image) for n, passage in enumerate(passages) if (image := embed_image(passage.views))]
-        unique = {image: n for n, image in reversed(found)}
-        place = {image: position for position, image in enumerate(unique)}
-        data = [self._image(image, passages[n]) for image, n in unique.items()]
-        return encoder.encode_images(data, want), [(n, place[image]) for n, image in found]
+        images = [image for passage in passages if (image := embed_image(passage.views))]
+        data = {image: self._image(image, passage) for image, passage in zip(images, passages, strict=True)}
+        place = {image: position for position, image in enumerate(data)}
+        return encoder.encode_images(list(data.values()), want), [place[image] for image in images]
 
     def _image(self, image: EmbedImage, passage: Passage) -> bytes:
         try:

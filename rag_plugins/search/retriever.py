@@ -52,7 +52,7 @@ class HybridRetriever:
         self._store = store
         self._lexical = lexical
         self._passes = passes
-        self._mode = mode
+        self._mode: Mode = mode
         self._legs = {leg.name: leg for leg in legs}
         self._fusion = fusion
         self._cascade = Cascade(store, rerank)
