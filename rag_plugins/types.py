@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal, NoReturn, Protocol, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, NoReturn, Protocol, TypeAlias
 
-from rag_plugins.errors import SideError
+from rag_plugins.errors import BadInput, SideError, StoreError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 __all__ = [
     "Assets",
     "Box",
+    "Citation",
     "EmbedImage",
     "EmbedText",
     "Hit",
@@ -129,6 +133,21 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True)
+class Citation:
+    """Where a text stands: file, page (from 1), one box a line, the page image's asset id.
+
+    `confidence` is the mean of its words that were recognised, 0 to 1; None where none was. Of what has no
+    words with boxes (plain text) source and page are all that is known.
+    """
+
+    source: str
+    page: int | None = None
+    boxes: tuple[Box, ...] = ()
+    page_image: str | None = None
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Passage:
     """One thing that can be found. `views` and `llm_text` never mix.
 
@@ -143,6 +162,25 @@ class Passage:
     metadata: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
     provenance: Provenance | None = None
     caller_id: str | None = None
+
+    def cite(self, start: int = 0, end: int | None = None) -> Citation:
+        """Where a span of `llm_text`, by default all of it, stands. Raises `BadInput` for a span outside.
+
+        Boxes are those of whole words; a picture without words stands where its view does.
+        """
+        last = len(self.llm_text) if end is None else end
+        if not 0 <= start <= last <= len(self.llm_text):
+            raise BadInput(f"span {start} to {last}: expected one within the {len(self.llm_text)} characters")
+        origin, image = self.provenance, embed_image(self.views)
+        asset = image.asset if image else None
+        if origin is None:
+            return Citation(self.doc_id, page_image=asset)
+        words = tuple(word for word in origin.words if word.start < last and word.end > start)
+        told = replace(origin, words=words)
+        pictured = (image.box,) if image and image.box and not origin.words else ()
+        return Citation(
+            origin.source, origin.page, told.boxes() or pictured, origin.page_image or asset, told.confidence
+        )
 
 
 def passage_id(
@@ -228,6 +266,23 @@ class Hit:
     trace: tuple[StageScore, ...] = ()
     terms: Mapping[str, tuple[TermMatch, ...]] = field(default_factory=dict[str, "tuple[TermMatch, ...]"])
     assets: Assets | None = field(default=None, repr=False, compare=False)
+
+    def page_image(self) -> Image | None:
+        """The image of the page by Pillow, RGB, upright; None where there is none.
+
+        Raises `BadInput` for a hit that no index gave, `StoreError` where the image is absent or damaged.
+        """
+        from rag_plugins.pictures import page_image
+
+        asset = self.passage.cite(0, 0).page_image
+        if asset is None:
+            return None
+        if self.assets is None:
+            raise BadInput("got a hit without its assets, expected one of RagIndex.search: search again")
+        image = page_image(self.assets.get(asset))
+        if image is None:
+            raise StoreError(f"asset {asset} is no image that can be decoded: ingest its document again")
+        return image
 
 
 class Hits(list[Hit]):

@@ -7,7 +7,6 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
-from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,15 +19,12 @@ from rag_plugins.models.protocols import Candidate, Scores
 from rag_plugins.models.rerank.candidates import text_view
 from rag_plugins.models.rerank.pair_model import PairModel
 from rag_plugins.models.sides import view_texts
+from rag_plugins.pictures import page_image
 from rag_plugins.types import embed_text
 from rag_plugins.vectors import FloatArray
 
 __all__ = ["page_image", "reads_images", "score_pages", "without_videos"]
 
-_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "GIF")
-"""No other decoder sees the bytes."""
-
-_MOST_PIXELS = 40_000_000
 _PROCESSOR = "processor_config.json"
 _WHOLE = {"text": {"truncation": False}}
 """A cut would leave an image with fewer tokens than it has."""
@@ -61,21 +57,6 @@ def score_pages(
     read = model.score([(query, passage) for passage in passages], windows=windows)
     values[by_text] = read.values
     return _told(values, by_text, read, broken)
-
-
-def page_image(data: bytes) -> Any | None:
-    """A Pillow image in RGB, upright, on white; None for what does not decode or has over 40 megapixels."""
-    images: Any = require("PIL.Image", extra="ocr")
-    try:
-        image = images.open(BytesIO(data), formats=_FORMATS)
-        if image.width * image.height > _MOST_PIXELS:  # Before it is decoded.
-            return None
-        image = require("PIL.ImageOps", extra="ocr").exif_transpose(image).convert("RGBA")
-    except Exception:  # A damaged image raises whatever it comes to.
-        return None
-    page = images.new("RGB", image.size, "white")
-    page.paste(image, mask=image.getchannel("A"))
-    return page
 
 
 @contextmanager
