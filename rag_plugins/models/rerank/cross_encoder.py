@@ -17,10 +17,11 @@ from rag_plugins.models.presets import RERANKER_PRESETS, find_preset
 from rag_plugins.models.protocols import Candidate, Scale, Scores
 from rag_plugins.models.rerank.candidates import text_view
 from rag_plugins.models.rerank.load import Source, load_pair_model
-from rag_plugins.models.rerank.multimodal import reads_images, score_pages
+from rag_plugins.models.rerank.multimodal import score_pages
 from rag_plugins.models.rerank.pair_model import PairModel
 from rag_plugins.models.sharing import Shared
 from rag_plugins.models.sides import query_texts, view_texts
+from rag_plugins.models.visual.images import reads_images
 from rag_plugins.vectors import FloatArray
 
 __all__ = ["CrossEncoderReranker", "Ranked"]

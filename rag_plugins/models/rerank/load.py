@@ -17,11 +17,11 @@ from rag_plugins.models.facts import RerankerPreset
 from rag_plugins.models.own_code import Permission, loadable
 from rag_plugins.models.rerank.causal import causal_modules
 from rag_plugins.models.rerank.cutting import Limit, Pieces, cut, cut_by_tokenizer
-from rag_plugins.models.rerank.multimodal import without_videos
 from rag_plugins.models.rerank.pair_model import PairModel, Reader, Texts
 from rag_plugins.models.rerank.pairs import Pair, SequenceLayout
 from rag_plugins.models.rerank.templates import chat_pairs, reads_messages, template_pairs
 from rag_plugins.models.tokenizer import SafeTokenizer
+from rag_plugins.models.visual.images import without_videos
 
 __all__ = ["Source", "load_pair_model"]
 

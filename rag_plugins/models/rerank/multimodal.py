@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from rag_plugins.errors import QueryTooLong, require
-from rag_plugins.models.own_code import linked
+from rag_plugins.errors import QueryTooLong
 from rag_plugins.models.protocols import Candidate, Scores
 from rag_plugins.models.rerank.candidates import text_view
 from rag_plugins.models.rerank.pair_model import PairModel
@@ -23,16 +16,10 @@ from rag_plugins.pictures import page_image
 from rag_plugins.types import embed_text
 from rag_plugins.vectors import FloatArray
 
-__all__ = ["page_image", "reads_images", "score_pages", "without_videos"]
+__all__ = ["score_pages"]
 
-_PROCESSOR = "processor_config.json"
 _WHOLE = {"text": {"truncation": False}}
 """A cut would leave an image with fewer tokens than it has."""
-
-
-def reads_images(path: Path) -> bool:
-    """Whether a folder of sentence-transformers holds a model that reads images; loads nothing."""
-    return "image" in _json(path / "sentence_bert_config.json").get("modality_config", {})
 
 
 def score_pages(
@@ -57,45 +44,6 @@ def score_pages(
     read = model.score([(query, passage) for passage in passages], windows=windows)
     values[by_text] = read.values
     return _told(values, by_text, read, broken)
-
-
-@contextmanager
-def without_videos(path: Path) -> Generator[Path]:
-    """The folder, with a processor of text and images where that for videos cannot be loaded.
-
-    transformers has the latter for torchvision alone, though no page needs it.
-    """
-    config = _json(path / _PROCESSOR)
-    name = config.get("processor_class") or _json(path / "preprocessor_config.json").get("processor_class")
-    smaller = _without_videos(name) if name and not find_spec("torchvision") else None
-    if smaller is None:
-        yield path
-        return
-    kept = {key: value for key, value in config.items() if key != "video_processor"}
-    with TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        for item in path.iterdir():
-            if item.name != _PROCESSOR:
-                linked(item.resolve(), folder / item.name)
-        (folder / _PROCESSOR).write_text(json.dumps(kept | {"processor_class": smaller}), encoding="utf-8")
-        yield folder
-
-
-@cache
-def _without_videos(name: str) -> str | None:
-    """The name of a processor class that has no part for videos; None where the class has none anyway."""
-    auto: Any = require("transformers.models.auto.processing_auto", extra="models")
-    whole = auto.processor_class_from_name(name)
-    if whole is None or "video_processor" not in whole.get_attributes():
-        return None
-    parts = [part for part in whole.get_attributes() if part != "video_processor"]
-    smaller = type(f"{name}WithoutVideos", (whole,), {"get_attributes": classmethod(lambda _: parts)})
-    # Classes are registered by a configuration; this one is asked for by name.
-    key = type(
-        f"{name}Key", (require("transformers", extra="models").PreTrainedConfig,), {"model_type": name}
-    )
-    auto.AutoProcessor.register(key, smaller)
-    return smaller.__name__
 
 
 def _page_score(model: PairModel, query: str, page: Any, instruction: str | None) -> float:
@@ -138,7 +86,3 @@ def _told(values: FloatArray, by_text: Sequence[int], read: Scores, broken: int)
         notices.append(f"pages that have no score, and count as the lowest: {int((~finite).sum())}")
     where = {by_text[n]: part for n, part in read.read.items()}
     return Scores(np.where(finite, values, lowest), where, tuple(notices))
-
-
-def _json(file: Path) -> Mapping[str, Any]:
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}

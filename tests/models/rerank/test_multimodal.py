@@ -19,7 +19,9 @@ from rag_plugins.models.compute.rule import Choice
 from rag_plugins.models.protocols import Candidate
 from rag_plugins.models.rerank.cross_encoder import CrossEncoderReranker
 from rag_plugins.models.rerank.load import Source, load_pair_model
-from rag_plugins.models.rerank.multimodal import page_image, reads_images, score_pages, without_videos
+from rag_plugins.models.rerank.multimodal import score_pages
+from rag_plugins.models.visual.images import reads_images, without_videos
+from rag_plugins.pictures import page_image
 from rag_plugins.types import EmbedImage, EmbedText
 
 VISION = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]

@@ -1,0 +1,1 @@
+"""Models that read pages by their images: one vector a page, or one a patch."""
