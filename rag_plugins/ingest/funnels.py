@@ -57,7 +57,7 @@ class FunnelKeeper:
         self._field = leg.name
         self._key = f"tuning/{leg.name}/{digest(tenant)}"
         self._rotates = not declared(self._model)
-        self._fields = store.prefix_widths(leg.name)
+        self._fields = store.prefix_fields.widths(leg.name)
         self._named = served(named_funnel(settings, self._model), self._fields, self._model.dim)
         self._record = _Record.from_json(store.state.get(self._key))
         self._most = inf  # As many passages as there may be: they are counted only where that matters.
@@ -119,7 +119,7 @@ class FunnelKeeper:
             return inf if fixed else max(_REFIT * self._record.fitted, ENOUGH)
         if self._settings.funnel == "off" or not self._widths:
             return inf
-        unfinished = self._store.unfinished_prefixes(self._field)
+        unfinished = self._store.prefix_fields.unfinished(self._field)
         return ENOUGH if unfinished else max(_RETUNE * self._record.rows, ENOUGH)
 
     def _impossible(self) -> str:

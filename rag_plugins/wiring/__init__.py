@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from rag_plugins.config import Config, DenseLeg, RerankerConfig
+from rag_plugins.config import Config, DenseLeg, ImageLeg, RerankerConfig
 from rag_plugins.ingest.funnels import FunnelKeeper
 from rag_plugins.ingest.rows import RowMaker
 from rag_plugins.ingest.writer import Writer
@@ -80,5 +80,5 @@ def _funnels(config: Config, legs: Sequence[Leg], store: MilvusStore, tenant: st
     return [
         FunnelKeeper(store, leg, settings, tenant)
         for leg, settings in zip(legs, config.legs, strict=True)
-        if isinstance(settings, DenseLeg)
+        if isinstance(settings, DenseLeg | ImageLeg)
     ]

@@ -10,24 +10,36 @@ from rag_plugins.config import (
     Bm25Leg,
     ComputeConfig,
     DenseLeg,
+    ImageLeg,
     LegConfig,
+    PageTokensLeg,
+    RobustLeg,
     SparseLeg,
 )
 from rag_plugins.errors import ConfigError
 from rag_plugins.models.bm25 import Bm25Encoder
 from rag_plugins.models.dense import DenseEncoder
 from rag_plugins.models.m3 import M3Encoder, is_m3
-from rag_plugins.models.protocols import DenseModel, Encoder, Leg, Representation
+from rag_plugins.models.protocols import DenseModel, Encoder, ImageEncoder, Leg, Representation
 from rag_plugins.models.sparse import SparseEncoder
+from rag_plugins.models.visual.single import ImageModelEncoder
 
-_NONE: Mapping[str, Encoder] = MappingProxyType({})
+_NONE: Mapping[str, Encoder | ImageEncoder] = MappingProxyType({})
+
+_GIVES = {
+    "dense": Representation.DENSE,
+    "sparse": Representation.SPARSE,
+    "image": Representation.DENSE,
+    "page-tokens": Representation.TOKENS,
+}
+"""What the encoder of a leg must give, by the leg's kind; the other kinds have no model."""
 
 __all__ = ["dense_model", "make_legs"]
 
 
 def make_legs(
     configs: Sequence[LegConfig],
-    encoders: Mapping[str, Encoder] = _NONE,
+    encoders: Mapping[str, Encoder | ImageEncoder] = _NONE,
     compute: ComputeConfig | None = None,
 ) -> list[Leg]:
     """A leg for each configuration; the legs of one BGE-M3 share its encoder, and so one forward pass.
@@ -36,18 +48,24 @@ def make_legs(
     """
     _check(encoders, configs)
     own = [config for config in configs if config.name not in encoders]
-    shared = {config.model: _m3(config.model, own, compute) for config in own if _is_m3(config)}
+    names = {
+        config.model for config in own if isinstance(config, DenseLeg | SparseLeg) and is_m3(config.model)
+    }
+    shared = {name: _m3(name, own, compute) for name in names}
     return [_leg(config, encoders.get(config.name), shared, compute) for config in configs]
 
 
-def _check(encoders: Mapping[str, Encoder], configs: Sequence[LegConfig]) -> None:
-    kinds = {config.name: config.kind for config in configs if config.kind != "bm25"}
+def _check(encoders: Mapping[str, Encoder | ImageEncoder], configs: Sequence[LegConfig]) -> None:
+    kinds = {config.name: config.kind for config in configs if config.kind in _GIVES}
     for name, encoder in encoders.items():
         if name not in kinds:
             raise ConfigError(f"encoder for the leg {name!r}: the legs with a model are {list(kinds)}")
-        if Representation(kinds[name]) not in encoder.produces:
+        if _GIVES[kinds[name]] not in encoder.produces:
             gives = sorted(kind.value for kind in encoder.produces)
             raise ConfigError(f"leg {name!r} is {kinds[name]}, and the encoder given for it gives {gives}")
+        side = "encode_images" if kinds[name] in ("image", "page-tokens") else "encode_documents"
+        if not hasattr(encoder, side):
+            raise ConfigError(f"leg {name!r} is {kinds[name]}, and the encoder given for it has no {side}")
     for config in configs:
         if config.name in encoders and isinstance(config, DenseLeg) and config.store_width is not None:
             raise ConfigError(
@@ -58,25 +76,39 @@ def _check(encoders: Mapping[str, Encoder], configs: Sequence[LegConfig]) -> Non
 
 def _leg(
     config: LegConfig,
-    given: Encoder | None,
+    given: Encoder | ImageEncoder | None,
     shared: Mapping[str, M3Encoder],
     compute: ComputeConfig | None,
 ) -> Leg:
-    if given is not None:
-        return Leg(config.name, given, Representation(config.kind), config.weight)
+    encoder = given or _encoder(config, shared, compute)
+    return Leg(
+        config.name,
+        encoder,
+        Representation.SPARSE if config.kind in ("sparse", "bm25", "robust") else Representation.DENSE,
+        config.weight,
+        reads="image" if config.kind in ("image", "page-tokens") else "text",
+        robust=config.kind in ("robust", "image", "page-tokens"),
+    )
+
+
+def _encoder(
+    config: LegConfig, shared: Mapping[str, M3Encoder], compute: ComputeConfig | None
+) -> Encoder | ImageEncoder:
     match config:
         case DenseLeg():
-            encoder = shared.get(config.model) or DenseEncoder(config, compute)
-            return Leg(config.name, encoder, Representation.DENSE, config.weight)
+            return shared.get(config.model) or DenseEncoder(config, compute)
         case SparseLeg():
-            encoder = shared.get(config.model) or SparseEncoder(config, compute)
-            return Leg(config.name, encoder, Representation.SPARSE, config.weight)
+            return shared.get(config.model) or SparseEncoder(config, compute)
         case Bm25Leg():
-            return Leg(config.name, Bm25Encoder(config), Representation.SPARSE, config.weight)
+            return Bm25Encoder(config)
+        case RobustLeg():
+            raise NotImplementedError
+        case ImageLeg():
+            return ImageModelEncoder(config, compute)
+        case PageTokensLeg():
+            from rag_plugins.models.visual.page_tokens import PageTokensEncoder
 
-
-def _is_m3(config: LegConfig) -> bool:
-    return not isinstance(config, Bm25Leg) and is_m3(config.model)
+            return PageTokensEncoder(config, compute)
 
 
 def _m3(model: str, configs: Sequence[LegConfig], compute: ComputeConfig | None) -> M3Encoder:

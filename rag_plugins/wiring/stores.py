@@ -9,6 +9,7 @@ from rag_plugins.config import (
     Bm25Leg,
     Config,
     DenseLeg,
+    ImageLeg,
     LegConfig,
 )
 from rag_plugins.ingest.prefixes import server_widths
@@ -57,7 +58,7 @@ def _field(leg: Leg) -> VectorField:
 
 def _prefix_fields(leg: Leg, settings: LegConfig) -> list[VectorField]:
     """On a server the funnel's stages are fields, whose widths are settled when the collection is made."""
-    if not isinstance(settings, DenseLeg):
+    if not isinstance(settings, DenseLeg | ImageLeg):
         return []
     model = dense_model(leg)
     widths = server_widths(settings.funnel, model.dim, model.matryoshka)
