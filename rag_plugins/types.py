@@ -131,6 +131,10 @@ class Provenance:
             lines[word.line] = lines[word.line].union(word.box) if word.line in lines else word.box
         return tuple(lines.values())
 
+    def within(self, start: int, end: int) -> Provenance:
+        """The same place, with the words alone that a span of `llm_text` touches."""
+        return replace(self, words=tuple(word for word in self.words if word.start < end and word.end > start))
+
 
 @dataclass(frozen=True, slots=True)
 class Citation:
@@ -175,8 +179,7 @@ class Passage:
         asset = image.asset if image else None
         if origin is None:
             return Citation(self.doc_id, page_image=asset)
-        words = tuple(word for word in origin.words if word.start < last and word.end > start)
-        told = replace(origin, words=words)
+        told = origin.within(start, last)
         pictured = (image.box,) if image and image.box and not origin.words else ()
         return Citation(
             origin.source, origin.page, told.boxes() or pictured, origin.page_image or asset, told.confidence
