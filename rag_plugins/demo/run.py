@@ -89,7 +89,8 @@ def _questions(console: Console) -> tuple[Question, ...]:
 
 def _ask(index: RagIndex, question: Question) -> Answer:
     hits = tuple(index.search(question.text, k=5))
-    return Answer(question.text, hits, index.page_image(hits[0]) if hits else None, question.remark)
+    asset = hits[0].passage.cite(0, 0).page_image if hits else None
+    return Answer(question.text, hits, index.assets.get(asset) if asset else None, question.remark)
 
 
 def _show(console: Console, summary: IngestSummary, answers: Sequence[Answer]) -> None:

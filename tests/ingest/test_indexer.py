@@ -128,7 +128,7 @@ def test_a_scan_keeps_page_image_words_and_boxes(index, tmp_path):
     assert spans == ["Gasket", "part", "number", "4711"] and provenance.confidence > 0.7
     (box,) = provenance.boxes()
     assert 0 < box.left < 0.1 and 0.2 < box.top < box.bottom < 0.75
-    assert index.page_image(hit)[:4] in (b"\x89PNG", b"RIFF")
+    assert max(hit.page_image().size) > 500
 
 
 def test_a_run_that_was_killed_is_resumed(path, folder):
