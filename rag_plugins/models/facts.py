@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Code", "DensePreset", "Pooling", "RerankerPreset", "SparsePreset"]
+__all__ = ["Code", "DensePreset", "ImagePreset", "Pooling", "RerankerPreset", "SparsePreset"]
 
 Pooling = Literal["mean", "cls", "lasttoken"]
 
@@ -60,6 +60,22 @@ class SparsePreset:
     kind: Literal["splade", "inference-free", "m3"] = "splade"
     gated: bool = False
     pickles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePreset:
+    """A model that puts texts and images into one space. `matryoshka` as in `DensePreset`."""
+
+    name: str
+    hub_id: str
+    licence: str
+    dim: int
+    query_prompt: str = ""
+    image_prompt: str = ""
+    """What a model that is told its task is told of an image."""
+    matryoshka: tuple[int, ...] = ()
+    images: str | None = None
+    """The hub id of the model that reads the images, where this one reads texts alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,11 @@ from typing import Protocol, TypeVar
 from rag_plugins.errors import UnknownPreset
 from rag_plugins.models.facts import Code, DensePreset, SparsePreset
 from rag_plugins.models.rerank.presets import RERANKER_PRESETS
+from rag_plugins.models.visual.presets import IMAGE_PRESETS
 
 __all__ = [
     "DENSE_PRESETS",
+    "IMAGE_PRESETS",
     "RERANKER_PRESETS",
     "SPARSE_PRESETS",
     "find_preset",

@@ -21,7 +21,7 @@ from rag_plugins.models.own_code import Permission, loadable, restore_buffers
 from rag_plugins.models.tokenizer import SafeTokenizer
 from rag_plugins.vectors import Matrix, normalise
 
-__all__ = ["SharedModel", "Span", "Trunk", "as_array"]
+__all__ = ["SharedModel", "Span", "Trunk", "as_array", "explained"]
 
 Span: TypeAlias = tuple[int, int]
 """Start and end in a text, in characters."""
@@ -111,7 +111,7 @@ class Trunk:
         permission: Permission = _REFUSED,
     ) -> Trunk:
         """Load; a pooling that is given goes before the folder's own modules. Raises `ConfigError`."""
-        with loadable(path, permission) as source, quiet(), _explained(path, source.code):
+        with loadable(path, permission) as source, quiet(), explained(path, source.code):
             load = partial(_with_pooling, pooling=pooling) if pooling else _as_saved
             transformer = load(source.path, device=choice.device, trusted=source.code is not None)
             limit_length(transformer, max_length)
@@ -209,7 +209,7 @@ def _with_pooling(path: Path, *, pooling: Pooling, device: str | None, trusted: 
 
 
 @contextmanager
-def _explained(path: Path, code: str | None) -> Generator[None]:
+def explained(path: Path, code: str | None) -> Generator[None]:
     """What a model's own code raises, or transformers where it refuses such code, as `ConfigError`."""
     try:
         yield

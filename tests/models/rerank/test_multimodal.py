@@ -1,7 +1,6 @@
 """Rerankers that read images: a tiny Qwen3-VL, saved as those of the hub are."""
 
 import json
-import os
 from importlib.util import find_spec
 from io import BytesIO
 
@@ -11,7 +10,7 @@ import torch
 from PIL import Image
 from sentence_transformers import CrossEncoder
 from sentence_transformers.cross_encoder.modules import LogitScore, Transformer
-from tiny_causal import make_bpe
+from tiny_vision import name_processor, picture, save_qwen3_vl
 
 from rag_plugins.config import ComputeConfig, CrossEncoderConfig
 from rag_plugins.errors import QueryTooLong
@@ -20,74 +19,19 @@ from rag_plugins.models.protocols import Candidate
 from rag_plugins.models.rerank.cross_encoder import CrossEncoderReranker
 from rag_plugins.models.rerank.load import Source, load_pair_model
 from rag_plugins.models.rerank.multimodal import score_pages
-from rag_plugins.models.visual.images import reads_images, without_videos
-from rag_plugins.pictures import page_image
+from rag_plugins.models.visual.images import without_videos
 from rag_plugins.types import EmbedImage, EmbedText
 
-VISION = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
-CHAT = (
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% for c in m.content %}"
-    "{% if c.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ c.text }}{% endif %}"
-    "{% endfor %}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
-)
 TORCH = Choice("torch", "fp32", "cpu", 1024, "the test wants it")
 EXACT = ComputeConfig(backend="torch", precision="fp32")
 QUERY = "Which valve is red?"
 NOTHING = EmbedImage("0" * 64)
 
 
-def save_plain(folder):
-    """Model, tokenizer and image processor; nothing of what sentence-transformers adds."""
-    from transformers import Qwen2VLImageProcessorPil, Qwen3VLConfig, Qwen3VLForConditionalGeneration
-
-    tokenizer = make_bpe()
-    tokenizer.add_special_tokens({"additional_special_tokens": VISION})
-    tokenizer.chat_template = CHAT
-    start, _, image, video = tokenizer.convert_tokens_to_ids(VISION)
-    shared = {"hidden_size": 32, "intermediate_size": 64, "initializer_range": 0.5}
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
-    rotary = {
-        "rope_type": "default",
-        "mrope_section": [2, 1, 1],
-        "mrope_interleaved": True,
-        "rope_theta": 1e4,
-    }
-    words = {"vocab_size": len(tokenizer), "num_hidden_layers": 2, "max_position_embeddings": 1024}
-    patches = {"patch_size": 4, "temporal_patch_size": 2}
-    eyes = {"depth": 2, "num_heads": 4, "out_hidden_size": 32, "spatial_merge_size": 2}
-    torch.manual_seed(0)
-    config = Qwen3VLConfig(
-        text_config={**words, **shared, **heads, "rope_parameters": rotary},
-        vision_config={
-            **patches,
-            **eyes,
-            **shared,
-            "num_position_embeddings": 64,
-            "deepstack_visual_indexes": [0, 1],
-        },
-        image_token_id=image,
-        video_token_id=video,
-        vision_start_token_id=start,
-        tie_word_embeddings=False,
-    )
-    Qwen3VLForConditionalGeneration(config).eval().save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    Qwen2VLImageProcessorPil(
-        **patches, merge_size=2, size={"shortest_edge": 64, "longest_edge": 4096}
-    ).save_pretrained(folder)
-    name_processor(folder, {})
-
-
-def name_processor(folder, config):
-    videos = {"video_processor_type": "Qwen3VLVideoProcessor", "patch_size": 4}
-    named = config | {"processor_class": "Qwen3VLProcessor", "video_processor": videos}
-    (folder / "processor_config.json").write_text(json.dumps(named))
-
-
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     plain, saved = tmp_path_factory.mktemp("plain"), tmp_path_factory.mktemp("saved")
-    save_plain(plain)
+    save_qwen3_vl(plain)
     with without_videos(plain) as folder:
         transformer = Transformer(str(folder), transformer_task="any-to-any")
     answers = LogitScore(*transformer.tokenizer.convert_tokens_to_ids(["yes", "no"]))
@@ -101,13 +45,6 @@ def saved(tmp_path_factory):
 def model(saved):
     with without_videos(saved) as folder:
         return load_pair_model(Source(folder, None, 512, None, TORCH))
-
-
-def picture(width, height, seed=0, **options):
-    values = np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)
-    buffer = BytesIO()
-    Image.fromarray(values).save(buffer, options.pop("format", "PNG"), **options)
-    return buffer.getvalue()
 
 
 def page(data, text=None):
@@ -185,41 +122,6 @@ def test_texts_are_cut_and_say_so_while_images_never_are(model):
 
 def test_no_candidates(model):
     assert score_pages(model, QUERY, [], None, windows=False).values.shape == (0,)
-
-
-class TestPageImage:
-    def test_it_is_upright_and_on_white(self):
-        exif = Image.Exif()
-        exif[0x0112] = 6  # To be turned by 90 degrees.
-        assert page_image(picture(40, 20, format="JPEG", exif=exif)).size == (20, 40)
-        clear = BytesIO()
-        Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(clear, "PNG")
-        assert page_image(clear.getvalue()).getpixel((0, 0)) == (255, 255, 255)
-        assert page_image(picture(4, 4)).mode == "RGB"
-
-    def test_bombs_are_not_decoded(self, monkeypatch):
-        bomb = BytesIO()
-        Image.new("1", (8000, 5001)).save(bomb, "PNG")
-        monkeypatch.setattr(Image.Image, "convert", None)
-        assert page_image(bomb.getvalue()) is None
-
-    @pytest.mark.parametrize("data", [b"", b"GIF89a", b"%PDF-1.7", os.urandom(999), picture(9, 9)[:-30]])
-    def test_what_is_no_image_is_none(self, data):
-        assert page_image(data) is None
-
-    def test_other_formats_are_not_tried(self):
-        assert page_image(picture(8, 8, format="BMP")) is None
-
-
-def test_which_folders_read_images(saved, tmp_path, tiny_bert):
-    assert reads_images(saved)
-    assert not reads_images(tiny_bert)
-    assert not reads_images(tmp_path)
-
-
-def test_a_processor_without_videos_is_left_as_it_is(tiny_bert):
-    with without_videos(tiny_bert) as folder:
-        assert folder == tiny_bert
 
 
 @pytest.mark.skipif(find_spec("torchvision") is not None, reason="transformers can load all of it then")

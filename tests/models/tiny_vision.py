@@ -1,0 +1,150 @@
+"""Tiny models of texts and images: real architectures, their processors, pictures to read."""
+
+import json
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from tiny_causal import make_bpe
+
+VISION = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
+CHAT = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.content is string %}{{ m.content }}{% else %}"
+    "{% for c in m.content %}"
+    "{% if c.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ c.text }}{% endif %}"
+    "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
+)
+_SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+_LENGTH = 16
+
+
+def picture(width, height, seed=0, **options):
+    """Noise, encoded as PNG or another `format`."""
+    from PIL import Image
+
+    values = np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)
+    buffer = BytesIO()
+    Image.fromarray(values).save(buffer, options.pop("format", "PNG"), **options)
+    return buffer.getvalue()
+
+
+def make_clip_tokenizer():
+    """Byte-level, lower case, with a token of beginning and one of end."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=320,
+        special_tokens=["<pad>", "<bos>", "<eos>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(["a page with a circle, a square or a cross", "query: "], trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos> $A <eos>", special_tokens=[("<bos>", 1), ("<eos>", 2)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        bos_token="<bos>",
+        eos_token="<eos>",
+        model_max_length=77,  # Of CLIP itself: more than this one has positions for.
+    )
+
+
+def make_clip(*, seed: int = 0):
+    """A CLIP of 53,000 weights that reads 16 tokens and images of 32 x 32, with its processor."""
+    import torch
+    from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProcessor
+
+    tokenizer = make_clip_tokenizer()
+    torch.manual_seed(seed)
+    ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    words = {"vocab_size": len(tokenizer), "max_position_embeddings": _LENGTH, **ids}
+    config = CLIPConfig(
+        text_config={**_SIZES, **words},
+        vision_config={**_SIZES, "image_size": 32, "patch_size": 8},
+        projection_dim=24,
+    )
+    square = {"height": 32, "width": 32}
+    processor = CLIPProcessor(CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=square), tokenizer)
+    return CLIPModel(config).eval(), processor
+
+
+def save_clip(folder: Path) -> Path:
+    """As transformers saves one."""
+    for part in make_clip():
+        part.save_pretrained(folder)
+    return folder
+
+
+def save_siglip(folder: Path) -> Path:
+    """One that reads padding too."""
+    import torch
+    from transformers import SiglipConfig, SiglipImageProcessorPil, SiglipModel, SiglipProcessor
+
+    tokenizer = make_clip_tokenizer()
+    torch.manual_seed(0)
+    ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    words = {"vocab_size": len(tokenizer), "max_position_embeddings": _LENGTH, **ids}
+    config = SiglipConfig(
+        text_config={**_SIZES, **words}, vision_config={**_SIZES, "image_size": 32, "patch_size": 8}
+    )
+    images = SiglipImageProcessorPil(size={"height": 32, "width": 32})
+    SiglipModel(config).eval().save_pretrained(folder)
+    SiglipProcessor(images, tokenizer).save_pretrained(folder)
+    return folder
+
+
+def save_qwen3_vl(folder: Path) -> Path:
+    """Model, tokenizer and image processor; nothing of what sentence-transformers adds."""
+    import torch
+    from transformers import Qwen2VLImageProcessorPil, Qwen3VLConfig, Qwen3VLForConditionalGeneration
+
+    tokenizer = make_bpe()
+    tokenizer.add_special_tokens({"additional_special_tokens": VISION})
+    tokenizer.chat_template = CHAT
+    start, _, image, video = tokenizer.convert_tokens_to_ids(VISION)
+    shared = {"hidden_size": 32, "intermediate_size": 64, "initializer_range": 0.5}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
+    rotary = {
+        "rope_type": "default",
+        "mrope_section": [2, 1, 1],
+        "mrope_interleaved": True,
+        "rope_theta": 1e4,
+    }
+    words = {"vocab_size": len(tokenizer), "num_hidden_layers": 2, "max_position_embeddings": 1024}
+    patches = {"patch_size": 4, "temporal_patch_size": 2}
+    eyes = {"depth": 2, "num_heads": 4, "out_hidden_size": 32, "spatial_merge_size": 2}
+    torch.manual_seed(0)
+    config = Qwen3VLConfig(
+        text_config={**words, **shared, **heads, "rope_parameters": rotary},
+        vision_config={
+            **patches,
+            **eyes,
+            **shared,
+            "num_position_embeddings": 64,
+            "deepstack_visual_indexes": [0, 1],
+        },
+        image_token_id=image,
+        video_token_id=video,
+        vision_start_token_id=start,
+        tie_word_embeddings=False,
+    )
+    Qwen3VLForConditionalGeneration(config).eval().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    Qwen2VLImageProcessorPil(
+        **patches, merge_size=2, size={"shortest_edge": 64, "longest_edge": 4096}
+    ).save_pretrained(folder)
+    name_processor(folder, {})
+    return folder
+
+
+def name_processor(folder: Path, config) -> None:
+    """As hub folders name it: with a part for videos."""
+    videos = {"video_processor_type": "Qwen3VLVideoProcessor", "patch_size": 4}
+    named = config | {"processor_class": "Qwen3VLProcessor", "video_processor": videos}
+    (folder / "processor_config.json").write_text(json.dumps(named))
