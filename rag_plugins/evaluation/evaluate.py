@@ -25,15 +25,24 @@ from rag_plugins.types import JsonValue, Passage
 __all__ = [
     "MEASURES",
     "Evaluation",
+    "Measures",
     "Run",
     "Stages",
     "by_document",
     "evaluate_folder",
+    "fill",
     "measure",
     "measure_each",
 ]
 
-MEASURES = {"nDCG@10": ("nDCG", 10), "MRR@10": ("RR", 10), "Recall@10": ("R", 10), "Recall@100": ("R", 100)}
+Measures: TypeAlias = Mapping[str, tuple[str, int]]
+
+MEASURES: Measures = {
+    "nDCG@10": ("nDCG", 10),
+    "MRR@10": ("RR", 10),
+    "Recall@10": ("R", 10),
+    "Recall@100": ("R", 100),
+}
 """Our names; ir-measures' names and cut-offs."""
 
 _DEPTH = 100
@@ -111,27 +120,32 @@ def evaluate_folder(
     if not tests.queries:
         raise BadInput(f"{folder}: no query has a relevant document in qrels.tsv")
     with TemporaryDirectory() as directory, RagIndex.open(Path(directory) / "set.db", config=config) as index:
-        _fill(index, tests.corpus, chunked, progress)
+        fill(index, tests.corpus, chunked, progress)
         return _evaluation(tests, index, progress)
 
 
-def measure(run: Run, qrels: Mapping[str, Mapping[str, int]]) -> dict[str, float]:
+def measure(
+    run: Run, qrels: Mapping[str, Mapping[str, int]], measures: Measures = MEASURES
+) -> dict[str, float]:
     """Mean over the queries of `qrels` of every measure; a query without hits counts as zero."""
-    return {name: fmean(values.values()) for name, values in measure_each(run, qrels).items()}
+    return {name: fmean(values.values()) for name, values in measure_each(run, qrels, measures).items()}
 
 
-def measure_each(run: Run, qrels: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, float]]:
+def measure_each(
+    run: Run, qrels: Mapping[str, Mapping[str, int]], measures: Measures = MEASURES
+) -> dict[str, dict[str, float]]:
     """Every measure of every query of `qrels`; a query without hits counts as zero."""
     ir_measures = require("ir_measures", "evaluation")
     # Not parse_measure: it reads names with parts of `ast` that Python 3.14 no longer has.
-    theirs = {getattr(ir_measures, measure) @ cutoff: name for name, (measure, cutoff) in MEASURES.items()}
-    values = {name: dict.fromkeys(qrels, 0.0) for name in MEASURES}
+    theirs = {getattr(ir_measures, measure) @ cutoff: name for name, (measure, cutoff) in measures.items()}
+    values = {name: dict.fromkeys(qrels, 0.0) for name in measures}
     for each in ir_measures.iter_calc(theirs, qrels, run):
         values[theirs[each.measure]][each.query_id] = float(each.value)
     return values
 
 
-def _fill(index: RagIndex, corpus: Mapping[str, str], chunked: bool, progress: bool) -> None:
+def fill(index: RagIndex, corpus: Mapping[str, str], chunked: bool, progress: bool) -> None:
+    """Add texts by document, each one passage or cut into passages."""
     passages = [passage for id, text in corpus.items() for passage in _passages(index, id, text, chunked)]
     step = 256
     with tqdm(total=len(passages), unit="passage", desc="Indexing", disable=not progress) as bar:

@@ -25,6 +25,8 @@ _LONGEST = 4
 _UNREAD = 0.5
 """The character error rate from which two texts are not aligned, whatever an alignment says."""
 
+_GLYPHS = str.maketrans("‘’‚“”„–—", "'''\"\"\"--")
+
 _TRIES = 50
 """Places drawn in vain, one after the other, before there are held to be none."""
 
@@ -47,15 +49,20 @@ class Confusions:
 def measure_confusions(pairs: Iterable[tuple[str, str]]) -> Confusions:
     """Align (true, recognised) texts and count what was misread for what.
 
-    White space counts as one space, and words hyphenated at a line's end are joined, as retrieval has them.
-    A text that is mostly unlike its true one teaches nothing and is passed over.
+    White space counts as one space, words hyphenated at a line's end are joined, and quotes and dashes have
+    one form each, as transcribers choose theirs. A text that is mostly unlike its true one teaches nothing
+    and is passed over.
     """
     counts: Counter[tuple[str, str]] = Counter()
     for true, recognised in pairs:
-        true, recognised = retrieval_text(true), retrieval_text(recognised)
+        true, recognised = _plain(true), _plain(recognised)
         if Levenshtein.normalized_distance(true, recognised) < _UNREAD:
             counts.update(_misread(true, recognised))
     return Confusions(MappingProxyType(dict(counts)))
+
+
+def _plain(text: str) -> str:
+    return retrieval_text(text).translate(_GLYPHS).replace("''", '"')
 
 
 def _misread(true: str, recognised: str) -> Iterator[tuple[str, str]]:

@@ -15,9 +15,10 @@ from rag_plugins.funnel.tuning import Tuning
 if TYPE_CHECKING:
     from rag_plugins.evaluation.blending import Blend
     from rag_plugins.evaluation.calibration import Calibration
+    from rag_plugins.evaluation.levels import Ceiling, Level
     from rag_plugins.evaluation.reranking import RerankTuning
 
-__all__ = ["plot_reranking", "plot_tuning"]
+__all__ = ["plot_ceiling", "plot_reranking", "plot_tuning"]
 
 _BELOW = 0.2
 """How far below the target recall is of interest."""
@@ -65,6 +66,49 @@ def plot_reranking(tuning: RerankTuning, path: Path) -> None:
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
     _save(figure, path)
+
+
+def plot_ceiling(ceiling: Ceiling, path: Path) -> None:
+    """nDCG@5 against character errors: plain and dual, each leg faintly, the pages' own OCR as stars.
+
+    As `plot_tuning` has it for `path` and errors.
+    """
+    figures: Any = require("matplotlib.figure", extra="evaluation")
+    figure = figures.Figure(figsize=(9, 5.5), layout="constrained")
+    axes = figure.add_subplot()
+    series: dict[str, Callable[[Level], float | None]] = {
+        f"dual: {' + '.join(ceiling.dual_legs)}": lambda level: level.dual.fused,
+        f"plain: {' + '.join(ceiling.plain_legs)}": lambda level: level.plain.fused,
+        **{f"{leg} alone": partial(_of_leg, leg) for leg in ceiling.dual_legs},
+    }
+    for number, (label, value) in enumerate(series.items()):
+        _by_error(axes, ceiling, label, value, main=number < 2)
+    axes.axhline(
+        ceiling.levels[0].plain.fused, color="0.5", linestyle="--", linewidth=1, label="plain, true text"
+    )
+    axes.set_xlabel("character error rate (median); stars: as the pages were recognised")
+    axes.set_ylabel("nDCG@5")
+    axes.set_title(f"{ceiling.name}: {ceiling.queries} queries, {ceiling.documents} documents")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower left", fontsize="small")
+    _save(figure, path)
+
+
+def _of_leg(leg: str, level: Level) -> float | None:
+    return level.legs.get(leg)
+
+
+def _by_error(
+    axes: Any, ceiling: Ceiling, label: str, value: Callable[[Level], float | None], main: bool
+) -> None:
+    style = {"linewidth": 2.0} if main else {"linewidth": 1.0, "alpha": 0.45, "linestyle": ":"}
+    first, *others = ceiling.levels
+    points = [(level, value(level)) for level in (first, *others)]
+    made = [(level.error, found) for level, found in points if level.text != "OCR" and found is not None]
+    (line,) = axes.plot(*zip(*made, strict=True), marker=".", label=label, **style) if made else axes.plot([])
+    read = [(level.error, found) for level, found in points if level.text == "OCR" and found is not None]
+    if read:
+        axes.scatter(*zip(*read, strict=True), marker="*", s=180 if main else 60, color=line.get_color())
 
 
 def _reliability(axes: Any, fitted: Calibration) -> None:
