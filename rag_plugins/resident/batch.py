@@ -40,8 +40,12 @@ class FieldKind:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Rows by columns: ids, all different; document id and metadata; vectors by field, a matrix or a list."""
+    """Rows by columns: ids, all different; document id and metadata; vectors by field, a matrix or a list.
+
+    `confidences` are NaN, and dense vectors zeros, where a row has none.
+    """
 
     ids: Sequence[str]
     documents: Sequence[Document]
+    confidences: Sequence[float]
     vectors: Mapping[str, Matrix | Sequence[SparseVector]]

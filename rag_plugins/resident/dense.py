@@ -33,9 +33,13 @@ _CHUNK = 16384
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _State:
-    """What a search sees; never changed, only replaced. `codes`: None where every search is exact."""
+    """What a search sees; never changed, only replaced. `codes`: None where every search is exact.
+
+    `there`: which rows have a vector, None where all have.
+    """
 
     blocks: tuple[Block, ...] = ()
+    there: Mask | None = None
     codes: Codes | None = None
     prefixes: Prefixes | None = None
 
@@ -46,7 +50,10 @@ class _State:
 
 
 class DenseIndex:
-    """Vectors by row, 0 to n-1. One writer at a time; any number may search meanwhile, and never wait."""
+    """Vectors by row, 0 to n-1. One writer at a time; any number may search meanwhile, and never wait.
+
+    A row of zeros has no vector: it is never found.
+    """
 
     def __init__(self, dim: int, precision: Precision = "float32") -> None:
         """`precision` is that of the full vectors."""
@@ -63,7 +70,7 @@ class DenseIndex:
         return self._state.prefixes
 
     def append(self, vectors: Matrix) -> None:
-        """Rows (n, dim) of unit length, after those that there are."""
+        """Rows (n, dim) of unit length, or of zeros, after those that there are."""
         if not len(vectors):
             return
         state, start = self._state, len(self)
@@ -72,7 +79,8 @@ class DenseIndex:
         if codes and state.prefixes:
             # The codes of what is kept, rounded to float16 or not: those that its rows would be given later.
             codes.write(start, state.prefixes, vectors.astype(self.precision, copy=False))
-        self._state = replace(state, blocks=blocks, codes=codes)
+        there = _joined(state.there, start, np.any(vectors != 0.0, axis=1))
+        self._state = replace(state, blocks=blocks, codes=codes, there=there)
 
     def set_prefixes(self, prefixes: Prefixes | None) -> None:
         """Search through these from now on; None: exactly. Raises `BadInput` where they are too wide."""
@@ -107,19 +115,26 @@ class DenseIndex:
         found = gathered(self._state.blocks, rows, self.dim, self.precision)
         return found.astype(np.float32, copy=False)
 
+    def having(self, rows: IntArray) -> IntArray:
+        """Those of the rows that have a vector."""
+        there = self._state.there
+        return rows if there is None else rows[there[rows]]
+
     def kept(self, rows: IntArray) -> DenseIndex:
         """A copy of these rows, in this order."""
         state, other = self._state, DenseIndex(self.dim, self.precision)
         full = gathered(state.blocks, rows, self.dim, self.precision)
         codes = state.codes and state.codes.take(rows)
-        other._state = _State((Block(0, len(rows), full),), codes, state.prefixes)
+        there = None if state.there is None else state.there[rows]
+        other._state = _State((Block(0, len(rows), full),), there, codes, state.prefixes)
         return other
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All there is, by name, not copied: for a snapshot."""
         state = self._state
         full = {f"full/{number}": block.rows for number, block in enumerate(state.blocks)}
-        return full | (state.codes.arrays(state.rows) if state.codes else {})
+        there = {} if state.there is None else {"there": state.there}
+        return full | there | (state.codes.arrays(state.rows) if state.codes else {})
 
     @classmethod
     def of(
@@ -137,7 +152,7 @@ class DenseIndex:
             blocks += (Block(start, start + len(arrays[name]), arrays[name]),)
         widths = coded_widths(prefixes, dim)
         codes = Codes.of(arrays, widths) if widths else None
-        index._state = _State(blocks, codes, prefixes)
+        index._state = _State(blocks, arrays.get("there"), codes, prefixes)
         return index
 
     @property
@@ -153,7 +168,16 @@ def _kth(scores: FloatArray, count: int) -> float:
     return float(np.partition(scores, -count)[-count]) if count < len(scores) else -np.inf
 
 
+def _joined(there: Mask | None, rows: int, more: Mask) -> Mask | None:
+    """Which of `rows` rows and more have a vector."""
+    if there is None and more.all():
+        return None
+    return np.concatenate([np.ones(rows, np.bool_) if there is None else there, more])
+
+
 def _scope(state: _State, mask: Mask | None) -> Scope:
+    if state.there is not None:
+        mask = state.there if mask is None else mask[: state.rows] & state.there[: len(mask)]
     if mask is None:
         return Scope(state.rows, None, state.rows)
     mask = mask[: state.rows]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -15,33 +17,13 @@ from rag_plugins.resident.batch import Batch, FieldKind, Index
 from rag_plugins.resident.columns import Columns
 from rag_plugins.resident.dense import DenseIndex, IntArray, Mask
 from rag_plugins.resident.sparse import SparseIndex
+from rag_plugins.resident.state import State
 from rag_plugins.vectors import FloatArray, Matrix, SparseVector
 
 __all__ = ["Mask", "Table"]
 
 _DEAD = 0.2
 """The table is made anew without replaced and deleted rows when they are more than this share of it."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _State:
-    """What a search sees: the first `len(alive)` rows. Replaced with every batch.
-
-    Lists and indexes grow at their end only. `at` has the row of every id that is alive.
-    """
-
-    ids: list[str]
-    at: dict[str, int]
-    columns: Columns
-    indexes: Mapping[str, Index]
-    alive: Mask
-    live: int
-
-    def mask(self, filter: Filter | None) -> Mask | None:
-        """Rows that may be found, None for all of them."""
-        if filter is not None:
-            return self.alive & self.columns.mask(filter, len(self.alive))
-        return None if self.live == len(self.alive) else self.alive
 
 
 class Table:
@@ -51,7 +33,7 @@ class Table:
         """Without rows."""
         self._fields = dict(fields)
         indexes = {name: field.index() for name, field in fields.items()}
-        self._state = _State([], {}, Columns(), indexes, np.zeros(0, np.bool_), 0)
+        self._state = State([], {}, Columns(), array("f"), indexes, np.zeros(0, np.bool_), 0)
 
     def __len__(self) -> int:
         return self._state.live
@@ -79,12 +61,26 @@ class Table:
         found = zip(rows.tolist(), scores.tolist(), strict=True)
         return sorted(((state.ids[row], score) for row, score in found), key=_rank)[:limit]
 
-    def ids(self, filter: Filter | None = None) -> list[str]:
-        """Ids of the rows that a filter holds for, ascending."""
+    def ids(self, filter: Filter | None = None, field: str | None = None) -> list[str]:
+        """Ids of the rows that a filter holds for, ascending; `field`: with a vector in this dense field."""
         state = self._state
         mask = state.mask(filter)
         rows = np.flatnonzero(state.alive if mask is None else mask)
+        if field is not None:
+            rows = state.dense(field).having(rows)
         return sorted(map(state.ids.__getitem__, rows.tolist()))
+
+    def count(self, field: str) -> int:
+        """How many rows have a vector in a dense field."""
+        state = self._state
+        return len(state.dense(field).having(np.flatnonzero(state.alive)))
+
+    def confidences(self, ids: Iterable[str]) -> dict[str, float]:
+        """Confidences by id, of the rows that have one."""
+        state = self._state
+        rows = ((id, state.at.get(id)) for id in ids)
+        found = ((id, state.confidences[row]) for id, row in rows if row is not None)
+        return {id: confidence for id, confidence in found if not isnan(confidence)}
 
     def located(self, filter: Filter | None = None) -> tuple[Mapping[str, int], Mask]:
         """The row of each id, and the rows that a filter holds for, of the first ones.
@@ -103,9 +99,9 @@ class Table:
     def matrix(self, field: str, ids: Sequence[str]) -> Matrix:
         """The full vectors of a dense field, (n, dim), in the order of `ids`, without missing ones."""
         state = self._state
-        index = state.indexes[field]
-        assert isinstance(index, DenseIndex)  # noqa: S101
-        return index.vectors(np.array([state.at[id] for id in ids if id in state.at], np.int64))
+        index = state.dense(field)
+        rows = np.array([state.at[id] for id in ids if id in state.at], np.int64)
+        return index.vectors(index.having(rows))
 
     def put(self, batch: Batch) -> None:
         """Append rows, in place of those of the same ids. After an exception the table is of no more use."""
@@ -115,6 +111,7 @@ class Table:
             index.append(batch.vectors[name])  # pyright: ignore[reportArgumentType]
         state.columns.append(batch.documents)
         state.ids.extend(batch.ids)
+        state.confidences.extend(batch.confidences)
         alive = np.concatenate([self._without(batch.ids), np.ones(len(batch.ids), np.bool_)])
         state.at.update(zip(batch.ids, rows, strict=True))
         self._publish(replace(state, alive=alive, live=len(state.at)))
@@ -139,14 +136,13 @@ class Table:
 
     def set_prefixes(self, field: str, prefixes: Prefixes | None) -> None:
         """Search a dense field so; None: exactly. Raises `BadInput` where they do not fit."""
-        self._dense(field).set_prefixes(prefixes)
+        self._state.dense(field).set_prefixes(prefixes)
 
     def warm(self) -> None:
         """Search once in every way, so that nobody's first search is slower than the next."""
         state = self._state
         for name, index in state.indexes.items() if state.live else ():
-            row = next(iter(state.at.values()))
-            query = index.vectors(np.array([row]))[0] if isinstance(index, DenseIndex) else _ANY_TERM
+            query = np.ones(index.dim, np.float32) if isinstance(index, DenseIndex) else _ANY_TERM
             for mask in (None, state.alive):
                 for exact in (False, True):
                     _searched(self._state.indexes[name], query, 1, mask, exact)
@@ -160,7 +156,8 @@ class Table:
             **{f"fields/{name}": index.arrays() for name, index in state.indexes.items()},
         }
         named = {f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
-        return {"ids": packed, "alive": state.alive, **named}
+        confidences = np.array(state.confidences, np.float32)
+        return {"ids": packed, "alive": state.alive, "confidences": confidences, **named}
 
     @classmethod
     def of(
@@ -180,7 +177,8 @@ class Table:
             name: field.loaded(_part(arrays, f"fields/{name}/"), prefixes.get(name))
             for name, field in fields.items()
         }
-        table._state = _State(ids, at, columns, indexes, alive, len(at))
+        confidences = array("f", arrays["confidences"].tobytes())
+        table._state = State(ids, at, columns, confidences, indexes, alive, len(at))
         return table
 
     @property
@@ -189,11 +187,6 @@ class Table:
         state = self._state
         return state.columns.nbytes + sum(index.nbytes for index in state.indexes.values())
 
-    def _dense(self, field: str) -> DenseIndex:
-        index = self._state.indexes[field]
-        assert isinstance(index, DenseIndex)  # noqa: S101
-        return index
-
     def _without(self, ids: Iterable[str]) -> Mask:
         """Which rows are alive but for those of these ids; a copy, since searches read the old one."""
         state = self._state
@@ -201,9 +194,9 @@ class Table:
         alive[[state.at[id] for id in ids if id in state.at]] = False
         return alive
 
-    def _publish(self, state: _State) -> None:
+    def _publish(self, state: State) -> None:
         if len(state.alive) - state.live > _DEAD * len(state.alive):
-            state = _compacted(state)
+            state = state.compacted()
         self._state = state
 
 
@@ -222,14 +215,6 @@ def _searched(
 
 def _rank(hit: tuple[str, float]) -> tuple[float, str]:
     return -hit[1], hit[0]
-
-
-def _compacted(state: _State) -> _State:
-    rows = np.flatnonzero(state.alive)
-    ids = [state.ids[row] for row in rows.tolist()]
-    indexes = {name: index.kept(rows) for name, index in state.indexes.items()}
-    at = {id: row for row, id in enumerate(ids)}
-    return _State(ids, at, state.columns.kept(rows), indexes, np.ones(len(rows), np.bool_), len(rows))
 
 
 def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

@@ -64,7 +64,7 @@ def decode(row: Mapping[str, Any]) -> Passage:
 
 def decode_views(text: str | bytes) -> tuple[View, ...]:
     """The views of a row, of its JSON."""
-    return tuple(_view_of(kind, value) for kind, value in json.loads(text))
+    return tuple(_view_of(*view) for view in json.loads(text))
 
 
 def cut(text: str, size: int) -> Iterator[str]:
@@ -85,12 +85,21 @@ def dumps(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _view(view: View) -> tuple[str, str]:
-    return ("text", storable(view.text)) if isinstance(view, EmbedText) else ("image", storable(view.asset))
+def _view(view: View) -> tuple[object, ...]:
+    if isinstance(view, EmbedText):
+        return "text", storable(view.text)
+    asset = storable(view.asset)
+    return ("image", asset) if view.box is None else ("image", asset, _edges(view.box))
 
 
-def _view_of(kind: str, value: str) -> View:
-    return EmbedText(value) if kind == "text" else EmbedImage(value)
+def _view_of(kind: str, value: str, edges: Sequence[int] | None = None) -> View:
+    if kind == "text":
+        return EmbedText(value)
+    return EmbedImage(value, Box(*(edge / _SCALE for edge in edges)) if edges else None)
+
+
+def _edges(box: Box) -> list[int]:
+    return [round(_SCALE * edge) for edge in (box.left, box.top, box.right, box.bottom)]
 
 
 def _provenance(provenance: Provenance) -> dict[str, object]:
@@ -98,6 +107,7 @@ def _provenance(provenance: Provenance) -> dict[str, object]:
         "source": storable(provenance.source),
         "page": provenance.page,
         "image": storable(provenance.page_image) if provenance.page_image is not None else None,
+        "start": provenance.start,
         "words": list(_numbers(provenance.words)),
     }
 
@@ -105,15 +115,15 @@ def _provenance(provenance: Provenance) -> dict[str, object]:
 def _numbers(words: tuple[Word, ...]) -> Iterator[int]:
     end = 0
     for word in words:
-        box = word.box
         yield from (word.start - end, word.end - word.start, word.line)
-        yield from (round(_SCALE * edge) for edge in (box.left, box.top, box.right, box.bottom))
+        yield from _edges(word.box)
         yield -1 if word.confidence is None else round(_SCALE * word.confidence)
         end = word.end
 
 
 def _provenance_of(value: Mapping[str, Any]) -> Provenance:
-    return Provenance(value["source"], value["page"], tuple(_words(value["words"])), value["image"])
+    words = tuple(_words(value["words"]))
+    return Provenance(value["source"], value["page"], words, value["image"], value["start"])
 
 
 def _words(numbers: Sequence[int]) -> Iterator[Word]:

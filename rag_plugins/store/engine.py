@@ -161,20 +161,17 @@ class Engine:
         vector: Any,
         limit: int,
         filter: str,
-        output: str = "id",
+        fields: Sequence[str] = ("id",),
         params: Mapping[str, Any] = MappingProxyType({}),
-    ) -> list[tuple[str, float]]:
-        """(id or another text field, inner product), best first; `params` are those of the index."""
+    ) -> list[tuple[Entity, float]]:
+        """(id and these fields, inner product), best first; `params` are those of the index."""
         query: dict[str, Any] = {
             "data": [vector],
             "anns_field": field,
             "search_params": {"metric_type": "IP", "params": dict(params)},
         }
-        hits = self._ask("search", name, **query, limit=limit, filter=filter, output_fields=[output])
-        return [
-            (hit["id"] if output == "id" else hit["entity"][output], float(hit["distance"]))
-            for hit in hits[0]
-        ]
+        hits = self._ask("search", name, **query, limit=limit, filter=filter, output_fields=list(fields))
+        return [({**hit["entity"], "id": hit["id"]}, float(hit["distance"])) for hit in hits[0]]
 
     def _ask(self, method: str, name: str, **arguments: Any) -> Any:
         """One call of the client, repeated once where the collection had to be loaded first."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from rag_plugins.errors import BadPassage, StoreError
 from rag_plugins.store.codec import TEXTS, encode, storable
-from rag_plugins.store.schema import MAX_TEXT, Row, VectorField, checked_id, row_vector
+from rag_plugins.store.schema import MAX_TEXT, Row, VectorField, absent_fields, checked_id, row_vector
 from rag_plugins.types import JsonValue, Passage
 
 __all__ = ["Entry", "batches", "scalars_of", "spilled_keys", "stored_metadata", "with_spilled"]
@@ -39,6 +39,7 @@ class Entry:
     def of(cls, row: Row, fields: Sequence[VectorField], tenant: str) -> Entry:
         """Raises `BadPassage` for what cannot be stored."""
         scalars, spilled = scalars_of(row.passage, tenant)
+        scalars["absent"] = absent_fields(fields, row)
         vectors = {field.name: row_vector(field, row) for field in fields}
         size = len(str(scalars)) + sum(12 * len(vector) for vector in vectors.values())
         return cls(row.passage.id, scalars | vectors, spilled, row.tokens, size)
@@ -54,6 +55,7 @@ def scalars_of(passage: Passage, tenant: str) -> tuple[dict[str, Any], dict[str,
         "doc_id": _name("doc_id", passage.doc_id),
         "caller_id": None if passage.caller_id is None else _name("caller_id", passage.caller_id),
         "metadata": stored_metadata(passage),
+        "confidence": passage.provenance and passage.provenance.confidence,
         **texts,
     }
     return scalars, spilled

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from rag_plugins.config import IndexConfig
+from rag_plugins.config import IndexConfig, StoreConfig
 from rag_plugins.errors import CollectionMismatch, ConfigError, StoreError
 from rag_plugins.store.engine import Engine
-from rag_plugins.store.indexes import Indexes, index_params
-from rag_plugins.store.schema import LAYOUT, VectorField, table
+from rag_plugins.store.indexes import Indexes, index_params, layout
+from rag_plugins.store.schema import LAYOUT, VectorField, checked_name, table
 from rag_plugins.store.state import State
 from rag_plugins.types import JsonValue
 
-__all__ = ["Header", "claim"]
+__all__ = ["Header", "claimed"]
 
 _KEY = "header"
 _ABSENT = "nothing"
@@ -49,13 +49,28 @@ class Header:
         }
 
 
-def claim(engine: Engine, state: State, wanted: Header) -> Header:
-    """Open the collection as `wanted`, or create it.
+def claimed(
+    engine: Engine,
+    config: StoreConfig,
+    collection: str,
+    fields: Sequence[VectorField],
+    fingerprint: Mapping[str, JsonValue],
+    keep_tokens: Sequence[str],
+) -> tuple[Header, State]:
+    """Open the collection with these settings, or create it: what it has in the end, and its state.
 
     Raises `CollectionMismatch`, `ConfigError` for more legs than a server allows, `StoreError`. Token vectors
     may be kept from now on; a collection that keeps them goes on. Its prefix fields, and the indexes of
     fields that have no setting, are those it was made with.
     """
+    name = checked_name(collection)
+    stored, indexes = layout(fields, config, file=bool(engine.address.path), lite=engine.lite)
+    state = State(engine, f"{name}_state")
+    wanted = Header(name, stored, dict(fingerprint), tuple(map(checked_name, keep_tokens)), indexes)
+    return _claim(engine, state, wanted), state
+
+
+def _claim(engine: Engine, state: State, wanted: Header) -> Header:
     recorded = state.get(_KEY)
     if recorded is None:
         wanted = _create(engine, wanted)

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from rag_plugins.config import StoreConfig
 from rag_plugins.errors import BadInput
 from rag_plugins.filters import Filter
 from rag_plugins.funnel import Prefixes
-from rag_plugins.store import schema
 from rag_plugins.store.assets import AssetStore, asset_store
 from rag_plugins.store.engine import Engine, Entity, cut
 from rag_plugins.store.entry import Entry, batches, scalars_of
 from rag_plugins.store.generation import Generation
-from rag_plugins.store.header import Header, claim
-from rag_plugins.store.indexes import layout
+from rag_plugins.store.header import Header, claimed
 from rag_plugins.store.nearest import Nearest
 from rag_plugins.store.prefix_fields import PrefixFields
 from rag_plugins.store.prefix_records import Known, PrefixRecords
 from rag_plugins.store.rows import VIEWS, MakeVectors, Rows, Vector
-from rag_plugins.store.schema import Row, VectorField
+from rag_plugins.store.schema import Row, VectorField, scope_of
 from rag_plugins.store.state import State
 from rag_plugins.store.terms import TermTable
 from rag_plugins.store.tokens import token_store
@@ -36,7 +34,7 @@ T = TypeVar("T")
 _DEFAULTS = StoreConfig()
 
 
-class MilvusStore:
+class MilvusStore(AbstractContextManager["MilvusStore"]):
     """One tenant's view of a collection. Safe to share between threads."""
 
     def __init__(
@@ -54,14 +52,13 @@ class MilvusStore:
         self._engine = engine
         self._name = header.collection
         self._fields = {field.name: field for field in header.fields}
-        self._tenant = schema.scope_of(tenant)
+        self._tenant = scope_of(tenant)
         self._rows = Rows(engine, self._name, self._tenant, state)
         records = PrefixRecords(state, self._tenant, self.shared("prefixes", Known))
-        self._prefix_fields = PrefixFields(self._rows, header.fields, records, alone=self.is_file)
-        self._nearest = Nearest(self._rows, self._prefix_fields, header.indexes)
-        keep = header.keep_tokens
-        self._tokens = token_store(engine, self._name, self._tenant, keep) if keep else None
-        self._writes = Writes(self._rows, state, self._tokens, self._prefix_fields)
+        self.prefix_fields = PrefixFields(self._rows, header.fields, records, alone=self.is_file)
+        self._nearest = Nearest(self._rows, self.prefix_fields, header.indexes)
+        self._tokens = token_store(engine, self._name, self._tenant, header.keep_tokens)
+        self._writes = Writes(self._rows, state, self._tokens, self.prefix_fields)
         self._generation = self.shared("generation", Generation)
         self._writer = object()
 
@@ -84,11 +81,7 @@ class MilvusStore:
         """
         engine = Engine(uri, config)
         try:
-            name = schema.checked_name(collection)
-            stored, indexes = layout(fields, config, file=bool(engine.address.path), lite=engine.lite)
-            state = State(engine, f"{name}_state")
-            keep = tuple(map(schema.checked_name, keep_tokens))
-            header = claim(engine, state, Header(name, stored, dict(fingerprint), keep, indexes))
+            header, state = claimed(engine, config, collection, fields, fingerprint, keep_tokens)
             assets = asset_store(config.assets, engine.address.path)
             return cls(engine, header, tenant, state, assets, config)
         except BaseException:
@@ -131,22 +124,14 @@ class MilvusStore:
 
     def prefixes(self, field: str) -> Prefixes | None:
         """How a dense field is searched; None: exactly."""
-        return self._prefix_fields.active(field)
+        return self.prefix_fields.active(field)
 
     def set_prefixes(self, field: str, prefixes: Prefixes | None) -> None:
         """Search a dense field so from now on, for all who open the tenant's collection."""
-        self._prefix_fields.set(field, prefixes)
-
-    def prefix_widths(self, field: str) -> tuple[int, ...] | None:
-        """The widths that stages below the last may have; None for any."""
-        return None if self.is_file else tuple(self._prefix_fields.of(field))
-
-    def unfinished_prefixes(self, field: str) -> bool:
-        """Whether `set_prefixes` was cut short, so that the search is exact: it is to be called again."""
-        return self._prefix_fields.unfinished(field)
+        self.prefix_fields.set(field, prefixes)
 
     def matrix(self, field: str, ids: Sequence[str]) -> Matrix:
-        """The stored vectors of a dense field, (n, dim), in the order of `ids`, without missing ones."""
+        """The vectors that passages have in a dense field, (n, dim), in the order of `ids`."""
         return self._rows.matrix(field, self._fields[field].dim or 0, ids)
 
     def search(
@@ -154,7 +139,8 @@ class MilvusStore:
     ) -> list[tuple[str, float]]:
         """(id, inner product) of the nearest passages, higher is better, ties by id. Raises `BadInput`.
 
-        A dense field that has `prefixes` is searched by them; `exact` leaves them out.
+        A passage without a vector in the field is never among them. A dense field that has `prefixes` is
+        searched by them; `exact` leaves them out.
         """
         if field not in self._fields:
             raise BadInput(f"field {field!r}: the collection has {', '.join(self._fields)}")
@@ -182,19 +168,22 @@ class MilvusStore:
     def delete(self, ids: Sequence[str]) -> int:
         """Delete passages; how many there were."""
         with self._engine.lock:
-            rows = self._rows.get(ids, ("id", "tenant", "spilled"))
-            if rows:
+            if rows := self._rows.get(ids, ("id", "tenant", "spilled")):
                 with self._changing([row["id"] for row in rows]):
                     self._erase(rows)
             return len(rows)
 
-    def ids(self, filter: Filter | None = None) -> list[str]:
-        """Ids of the tenant's passages, ascending."""
-        return self._rows.ids(filter)
+    def confidences(self, ids: Sequence[str]) -> dict[str, float]:
+        """How sure recognition was of passages, 0 to 1, by id, of those that were recognised."""
+        return self._rows.confidences(ids)
 
-    def count(self) -> int:
-        """How many passages the tenant has."""
-        return self._rows.count()
+    def ids(self, filter: Filter | None = None, field: str | None = None) -> list[str]:
+        """Ids of the tenant's passages, ascending; `field`: of those with a vector in this dense field."""
+        return self._rows.ids(filter, field)
+
+    def count(self, field: str | None = None) -> int:
+        """How many passages the tenant has; `field`: with a vector in this dense field."""
+        return self._rows.count(field)
 
     def scan(self, batch: int = 512) -> Iterator[list[Passage]]:
         """Every passage of the tenant there was at the start and still is, ascending by id."""
@@ -202,15 +191,32 @@ class MilvusStore:
             yield list(self.fetch(ids).values())
 
     def rewrite(self, field: str, make: MakeVectors) -> None:
-        """Give every passage of the tenant a new vector in one field.
+        """Give every passage of the tenant a new vector in one sparse field.
 
         `make` gets passages without provenance. After a crash in the middle, call it again.
         """
         for batch in cut(self.ids()):
             with self._engine.lock:
                 rows = self._rows.with_vectors(self._fields[field], batch, make)
-                with self._changing([row["id"] for row in rows]):
-                    self._amend(field, rows)
+                with self._changing(ids := [row["id"] for row in rows]):
+                    self._writes.amend(rows)
+                    self._amended(ids, self._fields[field])
+
+    def retext(self, passages: Sequence[Passage]) -> int:
+        """Give stored passages another `llm_text`, provenance and metadata; how many of them there were.
+
+        Ids, views and vectors stay as they are. Raises `BadPassage` before anything is written.
+        """
+        given = self._writes.checked(passages)
+        written = 0
+        for batch in cut(list(given)):
+            with self._engine.lock:
+                if stored := self._rows.passages(batch, VIEWS):
+                    with self._changing(ids := list(stored)):
+                        self._writes.retext(stored, given)
+                        self._amended(ids)
+            written += len(stored)
+        return written
 
     def settle(self) -> None:
         """After a run of writes: what is worth doing once and not with every one of them."""
@@ -221,9 +227,6 @@ class MilvusStore:
             self._tokens.close()
         self._engine.close()
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *exception: object) -> None:
         self.close()
 
@@ -231,16 +234,13 @@ class MilvusStore:
         return f"MilvusStore({str(self._engine.address)!r}, collection={self._name!r})"
 
     def _write(self, entries: Sequence[Entry], old: Mapping[str, str]) -> None:
-        """Insert or replace rows; `old` is what those there keep elsewhere."""
         self._writes.put(entries, old)
 
     def _erase(self, rows: Sequence[Entity]) -> None:
-        """Delete stored rows, given with id and spilled."""
         self._writes.erase(rows)
 
-    def _amend(self, field: str, rows: Sequence[Entity]) -> None:
-        """Give stored rows another vector in one field."""
-        self._writes.amend(rows)
+    def _amended(self, ids: Sequence[str], field: VectorField | None = None) -> None:
+        """Stored rows have changed in the engine, in one field or in their texts."""
 
     @contextmanager
     def _changing(self, ids: Sequence[str]) -> Generator[None]:

@@ -11,10 +11,10 @@ import numpy as np
 from rag_plugins.errors import BadInput, StoreError, StoreUnavailable
 from rag_plugins.filters import Filter
 from rag_plugins.funnel import Funnel, Prefixes
-from rag_plugins.store.engine import id_in
+from rag_plugins.store.engine import Entity, id_in
 from rag_plugins.store.indexes import Indexes, search_params
 from rag_plugins.store.prefix_fields import PrefixFields
-from rag_plugins.store.rows import Rows
+from rag_plugins.store.rows import Rows, having
 from rag_plugins.store.schema import MAX_HITS, VectorField, engine_vector, query_vector
 from rag_plugins.vectors import FloatArray, SparseVector
 
@@ -88,14 +88,24 @@ class Nearest:
         if not vectors:
             return []
         scores = np.stack(list(vectors.values())) @ np.asarray(query, np.float32)
-        return _ranked(list(zip(vectors, scores.tolist(), strict=True)))[:limit]
+        return _ranked([({"id": id}, score) for id, score in zip(vectors, scores.tolist(), strict=True)])[
+            :limit
+        ]
 
     def _search(
         self, field: VectorField, query: Any, limit: int, scope: str, *, few: bool = False
     ) -> _Ranking:
         params = search_params(self._indexes.get(field.name), limit, few=few)
-        hits = self._rows.engine.search(self._rows.collection, field.name, query, limit, scope, params=params)
-        return _ranked(hits)
+        ask, name = self._rows.engine.search, self._rows.collection
+        if field.kind == "sparse":  # A row without terms is in no list of postings.
+            return _ranked(ask(name, field.name, query, limit, scope, params=params))
+        leg = field.prefix_of or field.name
+        hits = ask(name, field.name, query, limit, scope, ("absent",), params)
+        there = [hit for hit in hits if leg not in hit[0]["absent"]]
+        if len(there) < len(hits) == limit:
+            # They have taken the place of rows that score below their zero.
+            there = ask(name, field.name, query, limit, f"({scope} and {having(leg)})", params=params)
+        return _ranked(there)
 
 
 def _prunes(funnel: Funnel, limit: int) -> bool:
@@ -111,7 +121,7 @@ def checked_query(field: VectorField, vector: FloatArray | SparseVector, limit: 
     return query_vector(field, vector)
 
 
-def _ranked(hits: _Ranking) -> _Ranking:
+def _ranked(hits: Sequence[tuple[Entity, float]]) -> _Ranking:
     # After a crash Lite may give a row twice for a while; the better score comes first.
-    unique = {id: score for id, score in reversed(hits)}
+    unique: dict[str, float] = {row["id"]: score for row, score in reversed(hits)}
     return sorted(unique.items(), key=lambda hit: (-hit[1], hit[0]))

@@ -50,6 +50,10 @@ class PrefixFields:
         found = {other.dim or 0: other for other in self._fields.values() if other.prefix_of == field}
         return dict(sorted(found.items()))
 
+    def widths(self, field: str) -> tuple[int, ...] | None:
+        """The widths that stages below the last may have; None for any."""
+        return None if self._alone else tuple(self.of(field))
+
     def active(self, field: str) -> Prefixes | None:
         """How a dense field is searched, as of five seconds ago at most; None: exactly.
 

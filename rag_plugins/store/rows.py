@@ -16,7 +16,7 @@ from rag_plugins.store.state import State
 from rag_plugins.types import JsonValue, Passage
 from rag_plugins.vectors import FloatArray, Matrix, SparseVector
 
-__all__ = ["PASSAGE", "VIEWS", "MakeVectors", "Rows", "Vector"]
+__all__ = ["PASSAGE", "VIEWS", "MakeVectors", "Rows", "Vector", "having"]
 
 PASSAGE = ("id", "tenant", "doc_id", "caller_id", "metadata", *TEXTS, "spilled")
 """What is read of a row to make a passage."""
@@ -50,12 +50,16 @@ class Rows:
         rows = self.engine.get(self.collection, list(dict.fromkeys(ids)), fields)
         return [row for row in rows if row["tenant"] == self.tenant]
 
-    def ids(self, filter: Filter | None = None) -> list[str]:
-        """All ids, ascending."""
-        return list(dict.fromkeys(self.engine.ids(self.collection, self.scope(filter))))
+    def ids(self, filter: Filter | None = None, field: str | None = None) -> list[str]:
+        """All ids, ascending; `field`: of rows with a vector in this dense field."""
+        scope = self.scope(filter)
+        within = scope if field is None else f"({scope} and {having(field)})"
+        return list(dict.fromkeys(self.engine.ids(self.collection, within)))
 
-    def count(self) -> int:
-        """How many rows the tenant has."""
+    def count(self, field: str | None = None) -> int:
+        """How many rows the tenant has; `field`: with a vector in this dense field."""
+        if field is not None:
+            return self.engine.count(self.collection, f"({self.scope()} and {having(field)})")
         # Lite counts all rows at once, but builds every row to count some of them.
         others = f"tenant != {literal(self.tenant)}"
         foreign = self.engine.query(self.collection, others, ["id"], limit=1)
@@ -91,11 +95,22 @@ class Rows:
         return {row["id"]: sparse_vector(row[field]) for row in self.get(ids, ("id", "tenant", field))}
 
     def dense(self, field: str, ids: Sequence[str]) -> dict[str, FloatArray]:
-        """The stored vectors of a dense field by id."""
-        return {row["id"]: dense_vector(row[field]) for row in self.get(ids, ("id", "tenant", field))}
+        """The stored vectors of a dense field by id; rows without one are left out."""
+        rows = self.get(ids, ("id", "tenant", "absent", field))
+        return {row["id"]: dense_vector(row[field]) for row in rows if field not in row["absent"]}
+
+    def confidences(self, ids: Sequence[str]) -> dict[str, float]:
+        """How sure recognition was, by id; rows that were not recognised are left out."""
+        rows = self.get(ids, ("id", "tenant", "confidence"))
+        return {row["id"]: row["confidence"] for row in rows if row["confidence"] is not None}
 
     def matrix(self, field: str, dim: int, ids: Sequence[str]) -> Matrix:
         """The same, (n, dim), in the order of `ids`, without missing ones."""
         vectors = self.dense(field, ids)
         found = [vectors[id] for id in ids if id in vectors]
         return np.array(found, np.float32).reshape(len(found), dim)
+
+
+def having(field: str) -> str:
+    """An expression that matches rows with a vector in a dense field."""
+    return f"not array_contains(absent, {literal(field)})"

@@ -22,6 +22,7 @@ __all__ = [
     "MAX_TEXT",
     "Row",
     "VectorField",
+    "absent_fields",
     "bare_table",
     "checked_id",
     "checked_name",
@@ -35,7 +36,7 @@ __all__ = [
     "text_table",
 ]
 
-LAYOUT = 1
+LAYOUT = 2
 """Raised when the fields below change their meaning."""
 
 MAX_TEXT = 65_535
@@ -52,9 +53,9 @@ _UNIT = 1e-3
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
 _ID = re.compile(r"[0-9a-f]{64}")
-_RESERVED = frozenset(
-    ("id", "tenant", "doc_id", "caller_id", "metadata", "llm_text", "views", "provenance", "spilled")
-)
+_TEXTS = ("llm_text", "views", "provenance", "spilled")
+_RESERVED = frozenset(("id", "tenant", "doc_id", "caller_id", "metadata", "confidence", "absent", *_TEXTS))
+_MOST_FIELDS = 64
 _MAX_TENANT = 255
 
 
@@ -85,7 +86,7 @@ class VectorField:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A passage with one vector per field, and packed token vectors of the legs that have them, by leg."""
+    """A passage with a vector per field whose view it has, and packed token vectors by leg."""
 
     passage: Passage
     vectors: Mapping[str, FloatArray | SparseVector]
@@ -99,7 +100,11 @@ def table(fields: Sequence[VectorField]) -> CollectionSchema:
     schema.add_field("doc_id", DataType.VARCHAR, max_length=MAX_TEXT)
     schema.add_field("caller_id", DataType.VARCHAR, max_length=MAX_TEXT, nullable=True)
     schema.add_field("metadata", DataType.JSON)
-    for name in ("llm_text", "views", "provenance", "spilled"):
+    schema.add_field("confidence", DataType.FLOAT, nullable=True)
+    schema.add_field(
+        "absent", DataType.ARRAY, element_type=DataType.VARCHAR, max_capacity=_MOST_FIELDS, max_length=200
+    )
+    for name in _TEXTS:
         schema.add_field(name, DataType.VARCHAR, max_length=MAX_TEXT)
     for vector in fields:
         if vector.kind == "dense":
@@ -154,15 +159,26 @@ def scope_of(tenant: str) -> str:
 
 
 def row_vector(field: VectorField, row: Row) -> Any:
-    """The row's vector as the engine takes it. Raises `BadPassage`."""
+    """The row's vector as the engine takes it; zeros, or no terms, where it has none. Raises `BadPassage`."""
+    vector = row.vectors.get(field.name)
     try:
-        vector = row.vectors[field.name]
         if field.kind == "sparse":
-            return _sparse(field, vector) or {_NO_TERMS: 1.0}
-        return engine_vector(field, _dense(field, vector))
-    except (BadInput, KeyError) as error:
-        reason = f"no vector for {field.name}" if isinstance(error, KeyError) else str(error)
-        raise BadPassage(f"passage {row.passage.id} of {row.passage.doc_id!r}: {reason}") from None
+            return ({} if vector is None else _sparse(field, vector)) or {_NO_TERMS: 1.0}
+        numbers = np.zeros(field.dim or 0, np.float32) if vector is None else _dense(field, vector)
+        return engine_vector(field, numbers)
+    except BadInput as error:
+        raise BadPassage(f"passage {row.passage.id} of {row.passage.doc_id!r}: {error}") from None
+
+
+def absent_fields(fields: Sequence[VectorField], row: Row) -> list[str]:
+    """The dense fields that the row has no vector in. Raises `BadPassage` for vectors that no field takes."""
+    unknown = sorted(row.vectors.keys() - {field.name for field in fields})
+    if unknown:
+        raise BadPassage(
+            f"passage {row.passage.id} of {row.passage.doc_id!r}: vectors for {', '.join(unknown)}; "
+            f"the collection has {', '.join(field.name for field in fields)}"
+        )
+    return [field.name for field in fields if field.kind == "dense" and field.name not in row.vectors]
 
 
 def query_vector(field: VectorField, vector: FloatArray | SparseVector) -> Any:

@@ -125,8 +125,8 @@ class TermTable:
         if not wanted or not self._there():
             return [], bool(wanted)
         for depth in (_FEW, MAX_HITS):
-            hits = self._engine.search(self._name, "grams", wanted, depth, self._scope, "surface")
-            enough = [surface for surface, score in hits if score > least - 0.5]
+            hits = self._engine.search(self._name, "grams", wanted, depth, self._scope, ("surface",))
+            enough = [row["surface"] for row, score in hits if score > least - 0.5]
             if len(hits) < depth or len(enough) < len(hits):
                 return sorted(set(enough)), True
         return sorted(set(enough)), False

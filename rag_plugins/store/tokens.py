@@ -104,8 +104,10 @@ class ServerTokens:
         return f"{self._scope}/{name}/{id}"
 
 
-def token_store(engine: Engine, collection: str, tenant: str, names: Collection[str]) -> TokenStore:
-    """Where the token vectors of a tenant's passages are kept, those of these names."""
+def token_store(engine: Engine, collection: str, tenant: str, names: Collection[str]) -> TokenStore | None:
+    """Where the token vectors of a tenant's passages are kept, those of these names; None without names."""
+    if not names:
+        return None
     path = engine.address.path
     if path is None:
         return ServerTokens(State(engine, f"{collection}_tokens"), tenant, names)

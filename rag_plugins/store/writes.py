@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 
 from rag_plugins.errors import BadPassage
 from rag_plugins.store.engine import Entity
-from rag_plugins.store.entry import Entry, spilled_keys
+from rag_plugins.store.entry import Entry, scalars_of, spilled_keys
 from rag_plugins.store.prefix_fields import PrefixFields
 from rag_plugins.store.rows import Rows
 from rag_plugins.store.state import State
 from rag_plugins.store.tokens import TokenStore
+from rag_plugins.types import JsonValue, Passage
 
 __all__ = ["Writes"]
+
+_TOLD = ("id", "llm_text", "provenance", "metadata", "confidence", "spilled")
 
 
 class Writes:
@@ -36,19 +41,35 @@ class Writes:
         return {row["id"]: row["spilled"] for row in rows}
 
     def put(self, entries: Sequence[Entry], old: Mapping[str, str]) -> None:
-        """Before the rows what they refer to, after them what no row refers to any more (`old`: `stored`)."""
+        """Insert or replace whole rows; `old` is what `stored` has said of them."""
         spilled = {key: text for entry in entries for key, text in entry.spilled.items()}
-        before = [spilled_keys(old.get(entry.id, "")).values() for entry in entries]
-        stale = {key for keys in before for key in keys}.difference(spilled)
-        if spilled:
-            self._state.put(spilled)
-        if self._tokens:
-            # No tokens are better than those of another text, if a crash comes between.
-            self._tokens.delete([entry.id for entry in entries if entry.id in old])
-        self.amend([entry.fields for entry in entries], partial=False)
-        if self._tokens:
-            self._tokens.put({entry.id: entry.tokens for entry in entries})
-        if stale:
+        with self._spilling(spilled, [old.get(entry.id, "") for entry in entries]):
+            if self._tokens:
+                # No tokens are better than those of another text, if a crash comes between.
+                self._tokens.delete([entry.id for entry in entries if entry.id in old])
+            self.amend([entry.fields for entry in entries], partial=False)
+            if self._tokens:
+                self._tokens.put({entry.id: entry.tokens for entry in entries})
+
+    def checked(self, passages: Iterable[Passage]) -> dict[str, Passage]:
+        """By id. Raises `BadPassage` for what cannot be stored."""
+        return {scalars_of(passage, self._rows.tenant)[0]["id"]: passage for passage in passages}
+
+    def retext(self, stored: Mapping[str, Passage], given: Mapping[str, Passage]) -> None:
+        """Give these rows texts and metadata of what is given by id, and leave views, vectors and tokens."""
+        made = [scalars_of(_retold(old, given[id]), self._rows.tenant) for id, old in stored.items()]
+        spilled = {key: text for _, texts in made for key, text in texts.items()}
+        with self._spilling(spilled, self.stored(list(stored)).values()):
+            self.amend([{name: scalars[name] for name in _TOLD} for scalars, _ in made])
+
+    @contextmanager
+    def _spilling(self, texts: Mapping[str, JsonValue], old: Iterable[str]) -> Generator[None]:
+        """Around a write: before it what rows will refer to, after it what none does any more."""
+        before = {key for spilled in old for key in spilled_keys(spilled).values()}
+        if texts:
+            self._state.put(texts)
+        yield
+        if stale := before.difference(texts):
             self._state.delete(sorted(stale))
 
     def amend(self, rows: Sequence[Entity], *, partial: bool = True) -> None:
@@ -69,3 +90,7 @@ class Writes:
         self._state.delete([key for row in rows for key in spilled_keys(row["spilled"]).values()])
         if self._tokens:
             self._tokens.delete(ids)
+
+
+def _retold(passage: Passage, other: Passage) -> Passage:
+    return replace(passage, llm_text=other.llm_text, provenance=other.provenance, metadata=other.metadata)

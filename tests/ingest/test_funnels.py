@@ -11,6 +11,7 @@ from rag_plugins.config import Config, DenseLeg, StoreConfig
 from rag_plugins.errors import BadInput, ConfigError
 from rag_plugins.funnel import Funnel
 from rag_plugins.ingest.funnels import FunnelKeeper
+from rag_plugins.ingest.rows import RowMaker
 from rag_plugins.ingest.writer import Writer
 from rag_plugins.models.protocols import Leg, Representation
 from rag_plugins.wiring import make_store
@@ -32,7 +33,7 @@ def open_(collection, tmp_path):
         store = make_store(uri, config, [leg], collection, tenant)
         opened.append(store)
         keeper = FunnelKeeper(store, leg, config.legs[0], tenant)
-        writer = Writer(store, [leg], tenant, funnels=[keeper])
+        writer = Writer(store, RowMaker([leg], {}, store.assets), tenant, funnels=[keeper])
 
         def write(count, start=0):
             writer.add(passages(count, start, tenant))

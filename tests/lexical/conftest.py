@@ -3,6 +3,7 @@ from dataclasses import dataclass
 import pytest
 
 from rag_plugins.config import Bm25Leg, Config, StoreConfig
+from rag_plugins.ingest.rows import RowMaker
 from rag_plugins.ingest.writer import Writer
 from rag_plugins.lexical.search import LexicalSearch
 from rag_plugins.lexical.statistics import StatisticsKeeper
@@ -59,7 +60,8 @@ def open_leg(milvus_uri, collection, tmp_path):
         store = make_store(uri, config, legs, collection, tenant)
         search = make_searches(config, legs, store)["bm25"]
         keeper = StatisticsKeeper(store, "bm25", search, tenant)
-        opened.append(Leg(tenant, store, search, keeper, Writer(store, legs, tenant, [keeper])))
+        writer = Writer(store, RowMaker(legs, {}, store.assets), tenant, [keeper])
+        opened.append(Leg(tenant, store, search, keeper, writer))
         return opened[-1]
 
     yield open_

@@ -1,4 +1,5 @@
 import threading
+from itertools import product
 
 import numpy as np
 import pytest
@@ -68,6 +69,33 @@ def test_a_funnel_that_keeps_everything_is_the_exact_search(seed, rows, stages, 
         allowed = np.arange(rows) if some is None else np.flatnonzero(some)
         best = allowed[truth(kept[allowed], query, limit)]
         assert [row for row, _ in found][:limit] == best.tolist()
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 300),
+    st.sampled_from([None, [(24,)], [(6, 400), (24,)], [(3, 400), (10, 400), (24,)]]),
+    st.booleans(),
+    st.sampled_from([0.0, 0.3, 1.0]),
+)
+@settings(deadline=None, max_examples=60)
+def test_a_row_of_zeros_is_never_found_and_takes_no_place(seed, rows, stages, rotated, share):
+    rng = np.random.default_rng(seed)
+    vectors, there = unit(seed, rows), rng.random(rows) < share
+    rotation = Rotation.fit(vectors) if rotated else None
+    vectors[~there] = 0.0
+    prefixes = Prefixes(Funnel(stages), rotation) if stages else None
+    index, query = index_of(vectors, prefixes, pieces=4), unit(seed + 1, 1)[0]
+    copies = [index, DenseIndex.of(index.arrays(), DIM, "float32", prefixes), index.kept(np.arange(rows))]
+    mask = rng.random(rows) < 0.7
+    for copy in copies:
+        assert copy.having(np.arange(rows)).tolist() == np.flatnonzero(there).tolist()
+        # Most rows score below zero for one of the two, and so below a row of zeros.
+        for asked, some in product((query, -query), (None, mask)):
+            allowed = np.flatnonzero(there if some is None else there & some)
+            best = allowed[truth(vectors[allowed], asked, 10)].tolist()
+            for exact in (False, True):
+                assert [row for row, _ in ranked(copy.search(asked, 10, some, exact=exact), 10)] == best
 
 
 @pytest.mark.parametrize("rotated", [False, True])

@@ -1,6 +1,8 @@
 """Rows in memory: whole batches, whatever is replaced and deleted, equal to a plain list of them."""
 
 import threading
+from dataclasses import replace
+from math import nan
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,7 @@ def batch(rows):
     return Batch(
         [name(number) for number in numbers],
         [(f"{number % 2}.pdf", {"year": rows[number]}) for number in numbers],
+        [number / 64 if number % 3 else nan for number in numbers],
         {
             "dense": np.array([unit(number / 100) for number in numbers], np.float32).reshape(-1, 2),
             "sparse": [SparseVector.of({1: number + 1.0, 7: 1.0}) for number in numbers],
@@ -105,6 +108,7 @@ def test_ties_are_by_id_and_cut_there():
     same = Batch(
         [name(n) for n in (5, 3, 9, 1, 7)],
         [("d", {})] * 5,
+        [nan] * 5,
         {"dense": np.array([unit(0.0)] * 5), "sparse": [SparseVector.of({1: 1.0})] * 5},
     )
     table.put(same)
@@ -132,6 +136,32 @@ def test_any_sequence_of_batches_and_deletions_leaves_what_it_should(steps, reop
         if reopen:
             table = Table.of(table.arrays(), FIELDS, {})
     check(table, rows)
+
+
+def test_rows_may_lack_a_vector_and_a_confidence():
+    table = table_of(dict.fromkeys(range(6), 1))
+    without = batch(dict.fromkeys(range(6, 12), 1))
+    table.put(replace(without, vectors={**without.vectors, "dense": np.zeros((6, 2), np.float32)}))
+    everything = [name(number) for number in range(12)]
+
+    def check():
+        for asked in (unit(0.0), -unit(0.0)):
+            assert sorted(found(table.search("dense", asked, 12))) == list(range(6))
+        assert sorted(found(table.search("sparse", SparseVector.of({7: 1.0}), 20))) == list(range(12))
+        assert [int(id, 16) for id in table.ids(field="dense")] == list(range(6)) and len(table) == 12
+        assert [int(id, 16) for id in table.ids(where("doc_id") == "1.pdf", "dense")] == [1, 3, 5]
+        assert table.count("dense") == len(table.matrix("dense", everything)) == 6
+        np.testing.assert_array_equal(table.matrix("dense", [name(7), name(3)]), [unit(0.03)])
+        sure = {name(number): number / 64 for number in range(12) if number % 3}
+        assert table.confidences([*everything, name(99)]) == sure
+
+    check()
+    table = Table.of(table.arrays(), FIELDS, {})
+    check()
+    table.put(batch(dict.fromkeys(range(20, 30), 1)))
+    table.remove([name(number) for number in range(20, 30)])  # So many that the table is made anew.
+    assert len(table.arrays()["alive"]) == 12
+    check()
 
 
 def test_dead_rows_go_when_they_are_a_fifth():

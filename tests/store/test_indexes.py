@@ -310,7 +310,7 @@ def test_half_precision_goes_to_the_engine_and_is_recorded(half_precision_server
     )
     assert set(sent) == {np.dtype(np.float16)}
     again = open_store(half, uri=uri)
-    assert again.prefix_widths("dense") == (4,)
+    assert again.prefix_fields.widths("dense") == (4,)
     assert again._fields["dense_4"].precision == "float16"
     with pytest.raises(CollectionMismatch, match=r'fields\.dense\.precision: found "float16"'):
         open_store(StoreConfig(), uri=uri)

@@ -13,7 +13,7 @@ from rag_plugins.errors import BadInput, BadPassage, CollectionMismatch, ConfigE
 from rag_plugins.filters import where
 from rag_plugins.funnel import Funnel, Prefixes, Rotation
 from rag_plugins.store.milvus import MilvusStore
-from rag_plugins.store.schema import VectorField
+from rag_plugins.store.schema import Row, VectorField
 from rag_plugins.types import Box, EmbedImage, EmbedText, Passage, Provenance, Word
 from rag_plugins.vectors import SparseVector
 
@@ -237,8 +237,8 @@ def test_bad_rows_are_refused_before_anything_is_written(store, fault):
 def test_refusals_name_the_size_and_the_field(store):
     with pytest.raises(BadPassage, match=r"66009 bytes of JSON, at most 65536"):
         store.upsert([row(1, metadata={"x": "漢" * 22_000})])
-    with pytest.raises(BadPassage, match="no vector for bm25"):
-        store.upsert([type(row(1))(row(1).passage, {"dense": unit(1.0)})])
+    with pytest.raises(BadPassage, match="vectors for bm52; the collection has dense, bm25"):
+        store.upsert([Row(row(1).passage, {"dense": unit(1.0), "bm52": SparseVector.of({1: 1.0})})])
     with pytest.raises(BadPassage, match="expected 64 hex digits"):
         store.upsert([type(row(1))(Passage('x" or id != "', "d", (), ""), row(1).vectors)])
 
@@ -510,6 +510,6 @@ def test_threads_may_share_a_store(store):
 def test_a_vector_field_of_each_kind_alone_will_do(open_store, collection):
     for field in FIELDS:
         store = open_store(fields=(field,), collection=f"{collection}_{field.kind}")
-        store.upsert([row(1)])
+        store.upsert([Row(row(1).passage, {field.name: row(1).vectors[field.name]})])
         query = unit(1.0) if field.kind == "dense" else SparseVector.of({1: 1.0})
         assert store.search(field.name, query, 5) == [(name(1), 1.0)]

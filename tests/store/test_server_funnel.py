@@ -253,7 +253,7 @@ def test_a_vector_whose_prefix_is_zero_can_be_stored_and_asked_for(open_store):
 
 def test_widths_without_a_field_are_refused(open_store):
     store = open_store()
-    assert store.prefix_widths("dense") == (4, 8)
+    assert store.prefix_fields.widths("dense") == (4, 8)
     with pytest.raises(ConfigError, match=r"of width 2, 6, only 4, 8\. .* ingest into a new one"):
         store.set_prefixes("dense", Prefixes(Funnel([(2, 9), (4, 9), (6, 9), (DIM,)])))
     with pytest.raises(ConfigError, match="takes 16 numbers to 3, expected 16 to at least 4"):
@@ -281,7 +281,7 @@ def test_a_collection_made_without_prefix_fields_is_searched_exactly(open_store)
     open_store(fields=(DENSE, BM25)).upsert(rows(10))
     store = open_store()
     store.upsert(rows(12))
-    assert store.prefix_widths("dense") == ()
+    assert store.prefix_fields.widths("dense") == ()
     assert store.search("dense", made(99), 3) == store.search("dense", made(99), 3, exact=True)
     with pytest.raises(ConfigError, match="only none"):
         store.set_prefixes("dense", Prefixes(Funnel([(4, 9), (DIM,)])))
@@ -292,7 +292,7 @@ def test_the_prefix_fields_that_count_are_those_the_collection_was_made_with(ope
     other = (DENSE, VectorField("dense_2", "dense", 2, prefix_of="dense"), BM25)
     for fields in (other, (DENSE, BM25)):
         store = open_store(fields=fields)
-        assert store.prefix_widths("dense") == (4, 8)
+        assert store.prefix_fields.widths("dense") == (4, 8)
         store.upsert(rows(5))
         assert_made(store, Prefixes(Funnel([(4,)])))
 
@@ -310,7 +310,7 @@ def test_a_server_s_collection_opened_as_a_file_keeps_its_prefix_fields(
     store = open_store(uri=tmp_path / "handbook.db", fields=(DENSE, BM25))
     store.upsert(rows(25))
     assert store.prefixes("dense").funnel == prefixes.funnel
-    assert store.prefix_widths("dense") is None
+    assert store.prefix_fields.widths("dense") is None
     assert_made(store, prefixes)
     assert store.search("dense", made(99), 4) == expected(Prefixes(Funnel([(DIM,)])), made(99), range(25), 4)
 
@@ -360,12 +360,12 @@ def test_a_process_killed_while_it_makes_prefixes_leaves_the_exact_search(
     again = open_store(apart="another process")
     exact = expected(Prefixes(Funnel([(DIM,)])), made(99), range(40), 5)
     assert again.prefixes("dense") is None
-    assert again.unfinished_prefixes("dense")
+    assert again.prefix_fields.unfinished("dense")
     assert again.search("dense", made(99), 5) == exact
     # Some rows have the old prefixes, some the new: setting the same ones again has to make all of them.
     same = Prefixes(Funnel([(4, 10), (DIM,)]), rotation(seed=5))
     again.set_prefixes("dense", same)
-    assert not again.unfinished_prefixes("dense")
+    assert not again.prefix_fields.unfinished("dense")
     assert_made(again, same)
     assert again.search("dense", made(99), 5) == expected(same, made(99), range(40), 5)
 
@@ -402,10 +402,10 @@ def test_rows_that_change_or_go_while_prefixes_are_made_are_seen_to(open_store, 
     acts = [lambda: other.upsert([row(3, seed=7)]), lambda: other.delete([name(4)])]
 
     def changed_before(self, field, way, vectors):
-        if self is store._prefix_fields and acts:
+        if self is store.prefix_fields and acts:
             acts.pop()()
         write(self, field, way, vectors)
-        if self is store._prefix_fields and acts:
+        if self is store.prefix_fields and acts:
             acts.pop()()
 
     monkeypatch.setattr(prefix_fields.PrefixFields, "_write", changed_before)
@@ -423,7 +423,7 @@ def test_of_two_rotations_at_once_neither_is_searched_by_until_all_rows_have_it(
     done = between(one, monkeypatch, lambda: two.set_prefixes("dense", second))
     one.set_prefixes("dense", first)
     fresh = open_store(apart="a third")
-    assert done and fresh.prefixes("dense") is None and fresh.unfinished_prefixes("dense")
+    assert done and fresh.prefixes("dense") is None and fresh.prefix_fields.unfinished("dense")
     assert fresh.search("dense", made(99), 3) == fresh.search("dense", made(99), 3, exact=True)
     fresh.set_prefixes("dense", second)
     assert_made(fresh, second)
@@ -436,12 +436,12 @@ def test_what_is_written_among_another_s_new_prefixes_is_made_like_them(open_sto
     way = Made(generation_of(second.rotation), second.rotation, whole=False)
 
     def begin():
-        two._prefix_fields._records.write("dense", way)
-        two._prefix_fields._fill("dense", two.ids(), way)
+        two.prefix_fields._records.write("dense", way)
+        two.prefix_fields._fill("dense", two.ids(), way)
 
     done = between(one, monkeypatch, begin)
     one.set_prefixes("dense", first)
-    assert done and one.unfinished_prefixes("dense")
+    assert done and one.prefix_fields.unfinished("dense")
     assert_made(one, second)
 
 
@@ -505,9 +505,9 @@ def test_a_server_that_allows_fewer_fields_gets_the_narrowest_prefixes(
     refuse_more_than(limit, monkeypatch)
     wide = [VectorField(f"dense_{width}", "dense", width, prefix_of="dense") for width in (8, 2, 4)]
     store = open_store(fields=(DENSE, *wide, BM25))
-    assert store.prefix_widths("dense") == widths
+    assert store.prefix_fields.widths("dense") == widths
     store.upsert(rows(5))
-    assert open_store(fields=(DENSE, *wide, BM25)).prefix_widths("dense") == widths
+    assert open_store(fields=(DENSE, *wide, BM25)).prefix_fields.widths("dense") == widths
 
 
 def test_every_leg_keeps_its_first_stage_where_there_is_room(open_store, monkeypatch):
@@ -515,7 +515,7 @@ def test_every_leg_keeps_its_first_stage_where_there_is_room(open_store, monkeyp
     second = VectorField("other", "dense", DIM)
     its = [VectorField(f"other_{width}", "dense", width, prefix_of="other") for width in (2, 8)]
     store = open_store(fields=(DENSE, *PREFIXES, second, *its))
-    assert (store.prefix_widths("dense"), store.prefix_widths("other")) == ((4,), (2,))
+    assert (store.prefix_fields.widths("dense"), store.prefix_fields.widths("other")) == ((4,), (2,))
 
 
 def test_more_legs_than_a_server_allows_are_an_error_that_names_its_setting(open_store, monkeypatch):

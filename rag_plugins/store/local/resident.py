@@ -55,7 +55,7 @@ class ResidentStore(MilvusStore):
         path = engine.address.path
         if path is None:
             raise ConfigError(f"{engine.address}: expected a file, a path that ends in .db")
-        self._source = Source(self._rows, state, self._prefix_fields.active)
+        self._source = Source(self._rows, state, self.prefix_fields.active)
         folder = _folder(path, self._name, self._tenant)
         kinds = _kinds(header.fields, config)
         shape = sorted((name, kind.dim) for name, kind in kinds.items())
@@ -100,17 +100,21 @@ class ResidentStore(MilvusStore):
         """See `MilvusStore.matrix`."""
         return self._table().matrix(field, ids)
 
-    def ids(self, filter: Filter | None = None) -> list[str]:
+    def confidences(self, ids: Sequence[str]) -> dict[str, float]:
+        """See `MilvusStore.confidences`."""
+        return self._table().confidences(ids)
+
+    def ids(self, filter: Filter | None = None, field: str | None = None) -> list[str]:
         """See `MilvusStore.ids`."""
-        return self._table().ids(filter)
+        return self._table().ids(filter, field)
 
     def located(self, filter: Filter | None = None) -> tuple[Mapping[str, int], Mask]:
         """The place of each id, and at which places a filter holds: see `Table.located`."""
         return self._table().located(filter)
 
-    def count(self) -> int:
+    def count(self, field: str | None = None) -> int:
         """See `MilvusStore.count`."""
-        return len(self._table())
+        return len(self._table()) if field is None else self._table().count(field)
 
     def set_prefixes(self, field: str, prefixes: Prefixes | None) -> None:
         """See `MilvusStore.set_prefixes`."""
@@ -175,10 +179,9 @@ class ResidentStore(MilvusStore):
         super()._erase(rows)
         self._memory.remove([row["id"] for row in rows])
 
-    def _amend(self, field: str, rows: Sequence[Entity]) -> None:
-        super()._amend(field, rows)
-        if self._fields[field].resident:
-            self._memory.refresh([row["id"] for row in rows], self._source)
+    def _amended(self, ids: Sequence[str], field: VectorField | None = None) -> None:
+        if field is None or field.resident:
+            self._memory.refresh(ids, self._source)
 
     @contextmanager
     def _changing(self, ids: Sequence[str]) -> Generator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 from threading import RLock
 
 import numpy as np
@@ -41,7 +42,7 @@ class Source:
 
     def read(self, ids: Sequence[str], fields: Sequence[str] = ()) -> list[Entity]:
         """Rows by id, with vectors of these fields; a text may be kept elsewhere, see `whole`."""
-        return self.rows.get(ids, (*PASSAGE, *fields))
+        return self.rows.get(ids, (*PASSAGE, "confidence", *fields))
 
     def whole(self, rows: Sequence[Entity], *, strict: bool = True) -> list[Entity]:
         """With all texts in place. Raises `StoreError` for lost ones, or leaves out their rows."""
@@ -69,6 +70,7 @@ def batch_of(rows: Sequence[Entity], fields: Mapping[str, FieldKind]) -> Batch:
     return Batch(
         [row["id"] for row in rows],
         [(row["doc_id"], row["metadata"]) for row in rows],
+        [nan if row["confidence"] is None else row["confidence"] for row in rows],
         {
             name: [sparse_vector(row[name]) for row in rows]
             if field.dim is None
