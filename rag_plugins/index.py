@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Self
 
 from rag_plugins.config import Bm25Leg, Config, Mode
+from rag_plugins.context import Context, estimate_tokens, format_context
 from rag_plugins.errors import BadInput
-from rag_plugins.filters import Filter
+from rag_plugins.filters import Filter, where
 from rag_plugins.funnel.tuning import Tuning
 from rag_plugins.ingest.indexer import Indexer, IngestSummary
 from rag_plugins.ingest.making import make_passage
@@ -26,7 +27,7 @@ from rag_plugins.search.outcome import Outcome
 from rag_plugins.store.assets import AssetStore
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.text import clean
-from rag_plugins.types import Hits, JsonValue, Passage, Provenance
+from rag_plugins.types import Hit, Hits, JsonValue, Passage, Provenance
 from rag_plugins.wiring import Model, Parts, make_legs, make_store, wire
 
 __all__ = ["RagIndex"]
@@ -116,9 +117,9 @@ class RagIndex:
         """Make a passage of this index's tenant.
 
         `view` is what retrieval reads, by default the same text; `image` (PNG, JPEG, WEBP, TIFF, GIF) what
-        legs that read images do. With a `caller_id` the passage is that one, whatever its text; without, equal
-        texts at one position of one document are one passage. `doc_id` defaults to the caller's id, and else
-        to the passage's own.
+        legs that read images do. With a `caller_id` the passage is that one, whatever its text; without,
+        equal texts at one position of one document are one passage. `doc_id` defaults to the caller's id, and
+        else to the passage's own.
         """
         return make_passage(
             self.tenant,
@@ -172,6 +173,28 @@ class RagIndex:
         """
         self._writer.refresh()
         return self._retriever.search(query, k, filter=filter, legs=legs, mode=mode, explain=explain)
+
+    def context(
+        self,
+        hits: Iterable[Hit],
+        *,
+        whole_pages: bool = False,
+        budget: int | None = None,
+        count_tokens: Callable[[str], int] = estimate_tokens,
+        flag_below: float = 0.5,
+    ) -> Context:
+        """Hits as text for a prompt, which knows where each span of it is from: see `format_context`.
+
+        With `whole_pages` the other passages of the hits' pages come too.
+        """
+        pages = self._page if whole_pages else None
+        return format_context(
+            hits, pages=pages, budget=budget, count_tokens=count_tokens, flag_below=flag_below
+        )
+
+    def _page(self, doc_id: str, page: int) -> list[Passage]:
+        ids = self.store.ids((where("doc_id") == doc_id) & (where("page") == page))
+        return list(self.store.fetch(ids).values())
 
     def run(
         self,

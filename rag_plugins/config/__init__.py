@@ -19,6 +19,7 @@ from rag_plugins.config.legs import (
     PageTokensLeg,
     RobustLeg,
     SparseLeg,
+    VectorLeg,
 )
 from rag_plugins.config.reading import ChunkingConfig, IngestConfig, OcrConfig
 from rag_plugins.config.rerank import CrossEncoderConfig, LateInteractionConfig, RerankerConfig
@@ -47,6 +48,7 @@ __all__ = [
     "RobustLeg",
     "SparseLeg",
     "StoreConfig",
+    "VectorLeg",
 ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
@@ -20,6 +20,7 @@ __all__ = [
     "PageTokensLeg",
     "RobustLeg",
     "SparseLeg",
+    "VectorLeg",
 ]
 
 FunnelSetting = Annotated[
@@ -175,6 +176,9 @@ class PageTokensLeg(Frozen):
     allow_remote_code: bool = False
     code_revision: Annotated[str | None, Field(pattern=r"^[0-9a-f]{40}$")] = None
 
+
+VectorLeg: TypeAlias = DenseLeg | ImageLeg
+"""One vector a view, whose prefixes a funnel may search."""
 
 LegConfig = Annotated[
     DenseLeg | SparseLeg | Bm25Leg | RobustLeg | ImageLeg | PageTokensLeg, Field(discriminator="kind")

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from rag_plugins.config import DenseLeg
+from rag_plugins.config import VectorLeg
 from rag_plugins.errors import BadInput, ConfigError
 from rag_plugins.funnel import Funnel, Prefixes, Rotation
 from rag_plugins.funnel.rotation import SAMPLE
@@ -49,7 +49,7 @@ class FunnelKeeper:
     Beside the collection it records how many there were when it was tuned, and what was aimed at.
     """
 
-    def __init__(self, store: MilvusStore, leg: Leg, settings: DenseLeg, tenant: str) -> None:
+    def __init__(self, store: MilvusStore, leg: Leg, settings: VectorLeg, tenant: str) -> None:
         """Bring what is stored in line with the settings. Raises `ConfigError`."""
         self._store = store
         self._settings = settings

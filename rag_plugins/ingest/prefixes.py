@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from rag_plugins.config import DenseLeg
+from rag_plugins.config import VectorLeg
 from rag_plugins.errors import ConfigError
 from rag_plugins.funnel import Funnel
 from rag_plugins.models.protocols import DenseModel
@@ -35,7 +35,7 @@ def server_widths(funnel: Funnel | str, dim: int, trained: Sequence[int]) -> tup
     return tuple(widths[:1]) if narrower else (max(dim // _SHARE, 1),)
 
 
-def named_funnel(settings: DenseLeg, model: DenseModel) -> Funnel | None:
+def named_funnel(settings: VectorLeg, model: DenseModel) -> Funnel | None:
     """The funnel that the settings of a leg ask for, None for "auto" and "off".
 
     Raises `ConfigError` for widths that the model's vectors cannot be cut to.
@@ -88,7 +88,7 @@ def listed(widths: Sequence[int]) -> str:
     return ", ".join(map(str, widths)) or "no"
 
 
-def undeclared(settings: DenseLeg) -> str:
+def undeclared(settings: VectorLeg) -> str:
     """What to say of a model that declares no prefixes where none are made by a rotation."""
     return (
         f"leg {settings.name}: {settings.model} declares no prefixes that it was trained for: leave rotation "

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from rag_plugins.config import FusionConfig, Mode
 from rag_plugins.errors import BadInput
@@ -19,15 +18,13 @@ from rag_plugins.search.cascade import Cascade
 from rag_plugins.search.explain import shared_terms
 from rag_plugins.search.fusion import fuse, shares, shifted
 from rag_plugins.search.outcome import Outcome
+from rag_plugins.search.passes import TokenPass
 from rag_plugins.search.reranking import RerankStage
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.store.schema import MAX_HITS
 from rag_plugins.text import clean
 from rag_plugins.types import Hit, Hits, Passage, TermMatch
 from rag_plugins.vectors import FloatArray, SparseVector
-
-if TYPE_CHECKING:
-    from rag_plugins.search.passes import TokenPass
 
 __all__ = ["HybridRetriever"]
 

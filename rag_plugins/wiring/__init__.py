@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from rag_plugins.config import Config, DenseLeg, ImageLeg, RerankerConfig
+from rag_plugins.config import Config, RerankerConfig, VectorLeg
 from rag_plugins.ingest.funnels import FunnelKeeper
 from rag_plugins.ingest.rows import RowMaker
 from rag_plugins.ingest.writer import Writer
@@ -16,12 +16,14 @@ from rag_plugins.models.m3 import M3Encoder
 from rag_plugins.models.protocols import Leg
 from rag_plugins.models.rerank.cross_encoder import CrossEncoderReranker
 from rag_plugins.models.sparse import SparseEncoder
+from rag_plugins.models.visual.page_tokens import PageTokensEncoder
+from rag_plugins.models.visual.single import ImageModelEncoder
 from rag_plugins.search.reranking import RerankStage
 from rag_plugins.search.retriever import HybridRetriever
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.wiring.legs import dense_model, make_legs
 from rag_plugins.wiring.rerankers import kept_tokens, make_reranker, token_leg
-from rag_plugins.wiring.stores import make_searches, make_store
+from rag_plugins.wiring.stores import make_passes, make_searches, make_store
 
 __all__ = [
     "Model",
@@ -34,7 +36,9 @@ __all__ = [
     "wire",
 ]
 
-Model: TypeAlias = DenseEncoder | SparseEncoder | M3Encoder | CrossEncoderReranker
+Model: TypeAlias = (
+    DenseEncoder | SparseEncoder | M3Encoder | ImageModelEncoder | PageTokensEncoder | CrossEncoderReranker
+)
 """What holds weights in memory until it is released."""
 
 
@@ -64,7 +68,8 @@ def wire(
     rows = RowMaker(legs, kept_tokens(config, legs), store.assets)
     writer = Writer(store, rows, tenant, keepers, funnels)
     stages = [_stage(settings, config, legs) for settings in config.rerank]
-    retriever = HybridRetriever(store, legs, config.fusion, searches, stages, mode=config.mode)
+    passes = make_passes(config, legs, store)
+    retriever = HybridRetriever(store, legs, config.fusion, searches, stages, passes, config.mode)
     made = [*(leg.encoder for leg in legs if leg.name not in given), *(stage.reranker for stage in stages)]
     models = [model for model in made if isinstance(model, Model)]
     return Parts(store, legs, retriever, writer, funnels, models)
@@ -80,5 +85,5 @@ def _funnels(config: Config, legs: Sequence[Leg], store: MilvusStore, tenant: st
     return [
         FunnelKeeper(store, leg, settings, tenant)
         for leg, settings in zip(legs, config.legs, strict=True)
-        if isinstance(settings, DenseLeg | ImageLeg)
+        if isinstance(settings, VectorLeg)
     ]

@@ -22,6 +22,7 @@ from rag_plugins.models.dense import DenseEncoder
 from rag_plugins.models.m3 import M3Encoder, is_m3
 from rag_plugins.models.protocols import DenseModel, Encoder, ImageEncoder, Leg, Representation
 from rag_plugins.models.sparse import SparseEncoder
+from rag_plugins.models.visual.page_tokens import PageTokensEncoder
 from rag_plugins.models.visual.single import ImageModelEncoder
 
 _NONE: Mapping[str, Encoder | ImageEncoder] = MappingProxyType({})
@@ -106,8 +107,6 @@ def _encoder(
         case ImageLeg():
             return ImageModelEncoder(config, compute)
         case PageTokensLeg():
-            from rag_plugins.models.visual.page_tokens import PageTokensEncoder
-
             return PageTokensEncoder(config, compute)
 
 

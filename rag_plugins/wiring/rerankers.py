@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 from rag_plugins.config import (
     Config,
     CrossEncoderConfig,
+    PageTokensLeg,
     RerankerConfig,
 )
 from rag_plugins.errors import ConfigError
@@ -28,7 +30,8 @@ def kept_tokens(config: Config, legs: Sequence[Leg]) -> dict[str, Pack]:
     """
     late = any(stage.kind == "late-interaction" for stage in config.rerank)
     texts: dict[str, Pack] = {token_leg(legs).name: pack_tokens} if late else {}
-    return texts
+    pages = [leg for leg in config.legs if isinstance(leg, PageTokensLeg)]
+    return texts | {leg.name: partial(pack_tokens, precision=leg.keep) for leg in pages}
 
 
 def token_leg(legs: Sequence[Leg]) -> Leg:

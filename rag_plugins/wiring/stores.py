@@ -8,9 +8,9 @@ from pathlib import Path
 from rag_plugins.config import (
     Bm25Leg,
     Config,
-    DenseLeg,
-    ImageLeg,
     LegConfig,
+    PageTokensLeg,
+    VectorLeg,
 )
 from rag_plugins.ingest.prefixes import server_widths
 from rag_plugins.lexical.plan import TermIndex
@@ -19,6 +19,7 @@ from rag_plugins.lexical.resident import ResidentTerms
 from rag_plugins.lexical.search import LexicalSearch
 from rag_plugins.models.bm25 import Bm25Encoder
 from rag_plugins.models.protocols import Leg, Representation
+from rag_plugins.search.passes import TokenPass
 from rag_plugins.store.address import Address
 from rag_plugins.store.local.resident import ResidentStore
 from rag_plugins.store.milvus import MilvusStore
@@ -26,7 +27,7 @@ from rag_plugins.store.schema import VectorField
 from rag_plugins.wiring.legs import dense_model
 from rag_plugins.wiring.rerankers import kept_tokens
 
-__all__ = ["make_searches", "make_store"]
+__all__ = ["make_passes", "make_searches", "make_store"]
 
 
 def make_store(
@@ -58,7 +59,7 @@ def _field(leg: Leg) -> VectorField:
 
 def _prefix_fields(leg: Leg, settings: LegConfig) -> list[VectorField]:
     """On a server the funnel's stages are fields, whose widths are settled when the collection is made."""
-    if not isinstance(settings, DenseLeg | ImageLeg):
+    if not isinstance(settings, VectorLeg):
         return []
     model = dense_model(leg)
     widths = server_widths(settings.funnel, model.dim, model.matryoshka)
@@ -72,6 +73,15 @@ def make_searches(config: Config, legs: Sequence[Leg], store: MilvusStore) -> di
         if isinstance(leg.encoder, Bm25Encoder) and isinstance(settings, Bm25Leg):
             searches[leg.name] = LexicalSearch(leg.encoder, settings, _terms(store, leg.name, leg.encoder))
     return searches
+
+
+def make_passes(config: Config, legs: Sequence[Leg], store: MilvusStore) -> dict[str, TokenPass]:
+    """For each leg of page tokens what searches it: by one vector a page, then by all of its tokens."""
+    return {
+        leg.name: TokenPass(store, leg.name, leg.encoder, settings.shortlist)
+        for leg, settings in zip(legs, config.legs, strict=True)
+        if isinstance(settings, PageTokensLeg)
+    }
 
 
 def _terms(store: MilvusStore, leg: str, encoder: Bm25Encoder) -> TermIndex:
