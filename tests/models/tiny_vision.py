@@ -1,4 +1,4 @@
-"""Tiny models of texts and images: real architectures, their processors, pictures to read."""
+"""Tiny models of texts and images beside CLIP: real architectures, their processors, pictures to read."""
 
 import json
 from io import BytesIO
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from tiny_causal import make_bpe
+from tiny_clip import LENGTH, SIZES, make_clip_tokenizer
 
 VISION = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
 CHAT = (
@@ -14,8 +15,6 @@ CHAT = (
     "{% if c.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ c.text }}{% endif %}"
     "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
 )
-_SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-_LENGTH = 16
 
 
 def picture(width, height, seed=0, **options):
@@ -28,59 +27,6 @@ def picture(width, height, seed=0, **options):
     return buffer.getvalue()
 
 
-def make_clip_tokenizer():
-    """Byte-level, lower case, with a token of beginning and one of end."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    trainer = trainers.BpeTrainer(
-        vocab_size=320,
-        special_tokens=["<pad>", "<bos>", "<eos>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(["a page with a circle, a square or a cross", "query: "], trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<bos> $A <eos>", special_tokens=[("<bos>", 1), ("<eos>", 2)]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        bos_token="<bos>",
-        eos_token="<eos>",
-        model_max_length=77,  # Of CLIP itself: more than this one has positions for.
-    )
-
-
-def make_clip(*, seed: int = 0):
-    """A CLIP of 53,000 weights that reads 16 tokens and images of 32 x 32, with its processor."""
-    import torch
-    from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProcessor
-
-    tokenizer = make_clip_tokenizer()
-    torch.manual_seed(seed)
-    ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
-    words = {"vocab_size": len(tokenizer), "max_position_embeddings": _LENGTH, **ids}
-    config = CLIPConfig(
-        text_config={**_SIZES, **words},
-        vision_config={**_SIZES, "image_size": 32, "patch_size": 8},
-        projection_dim=24,
-    )
-    square = {"height": 32, "width": 32}
-    processor = CLIPProcessor(CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=square), tokenizer)
-    return CLIPModel(config).eval(), processor
-
-
-def save_clip(folder: Path) -> Path:
-    """As transformers saves one."""
-    for part in make_clip():
-        part.save_pretrained(folder)
-    return folder
-
-
 def save_siglip(folder: Path) -> Path:
     """One that reads padding too."""
     import torch
@@ -88,10 +34,10 @@ def save_siglip(folder: Path) -> Path:
 
     tokenizer = make_clip_tokenizer()
     torch.manual_seed(0)
-    ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
-    words = {"vocab_size": len(tokenizer), "max_position_embeddings": _LENGTH, **ids}
+    ids = {"bos_token_id": 1, "eos_token_id": 3, "pad_token_id": 0}
+    words = {"vocab_size": len(tokenizer), "max_position_embeddings": LENGTH, **ids}
     config = SiglipConfig(
-        text_config={**_SIZES, **words}, vision_config={**_SIZES, "image_size": 32, "patch_size": 8}
+        text_config={**SIZES, **words}, vision_config={**SIZES, "image_size": 32, "patch_size": 8}
     )
     images = SiglipImageProcessorPil(size={"height": 32, "width": 32})
     SiglipModel(config).eval().save_pretrained(folder)

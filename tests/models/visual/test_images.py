@@ -6,7 +6,8 @@ from io import BytesIO
 import pytest
 from PIL import Image
 from sentence_transformers import SentenceTransformer
-from tiny_vision import picture, save_clip, save_qwen3_vl
+from tiny_clip import save_clip
+from tiny_vision import picture, save_qwen3_vl
 
 from rag_plugins.errors import BadInput, MissingExtra
 from rag_plugins.models.visual.images import decoded, reads_images, torchvision_named, without_videos

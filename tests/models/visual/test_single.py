@@ -18,7 +18,8 @@ from sentence_transformers.sentence_transformer.modules import (
     Router,
     Transformer,
 )
-from tiny_vision import name_processor, picture, save_clip, save_qwen3_vl, save_siglip
+from tiny_clip import SHAPES, describe, draw_shape, save_clip, save_trained_clip
+from tiny_vision import name_processor, picture, save_qwen3_vl, save_siglip
 from transformers import AutoModel, AutoProcessor
 
 from rag_plugins.config import ComputeConfig, ImageLeg
@@ -189,6 +190,16 @@ def test_batches_are_bounded_by_pixels_and_by_number():
     sizes = [(4000, 3000), (1000, 1000), (2000, 2000), *[(2, 2)] * 70]
     images = iter([Image.new("1", size) for size in sizes])
     assert [len(batch) for batch in trunk._batches(images)] == [2, 32, 32, 7]
+
+
+def test_a_page_is_found_by_what_is_drawn_on_it(tmp_path):
+    encoder = encoder_of(save_trained_clip(tmp_path))
+    drawn = [shape for shape in SHAPES for _ in range(5)]
+    pages = encoder.encode_images([draw_shape(shape, seed) for seed, shape in enumerate(drawn, 1)]).dense
+    queries = encoder.encode_queries([describe(shape) for shape in SHAPES]).dense
+    assert [drawn[best] for best in (queries @ pages.T).argmax(axis=1)] == SHAPES
+    right = [SHAPES[best] for best in (pages @ queries.T).argmax(axis=1)]
+    assert sum(found == shape for found, shape in zip(right, drawn, strict=True)) >= 13
 
 
 def test_nothing_in_nothing_out(clip):
