@@ -2,10 +2,16 @@
 
 import asyncio
 import time
+from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
+from page_support import ColourEncoder, picture
 
+from rag_plugins import Config, RagIndex
+from rag_plugins.config import Bm25Leg, ImageLeg
 from rag_plugins.models.protocols import Scores
+from rag_plugins.types import EmbedImage, Provenance
 
 
 async def watched(work):
@@ -53,3 +59,28 @@ def tiny_cross_encoder(folder, words):
     )
     BertForSequenceClassification(config).save_pretrained(folder)
     return str(folder)
+
+
+VALVE = "Close it before the filter is changed."
+PLAN = "[plan.pdf, page 3: a picture without readable text]"
+
+
+@contextmanager
+def dual_index(path):
+    """A valve on a red page, found by words that no LLM reads, and a blue plan; spares share the red page.
+
+    Of the plan there is nothing to read.
+    """
+    config = Config(legs=(Bm25Leg(), ImageLeg(model="colours")), rerank=())
+    with RagIndex.open(path, config=config, encoders={"image": ColourEncoder()}) as index:
+        red, blue = picture("red"), picture("blue")
+        valve = index.passage(VALVE, view="shutoff device", image=red, caller_id="valve", doc_id="manual.pdf")
+        spare = index.passage("Order number 4711.", view="spares", image=red, caller_id="spare")
+        plan = index.passage(PLAN, view="", image=blue, caller_id="plan", doc_id="plan.pdf")
+        index.add([_on_page(valve, "manual.pdf", 7), spare, _on_page(plan, "plan.pdf", 3)])
+        yield index
+
+
+def _on_page(passage, source, page):
+    asset = next(view.asset for view in passage.views if isinstance(view, EmbedImage))
+    return replace(passage, provenance=Provenance(source, page, page_image=asset))

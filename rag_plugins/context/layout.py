@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from rag_plugins.context.marks import Mark, Piece, label, pieces
+from rag_plugins.context.marks import Mark, Piece, caption, pieces
 from rag_plugins.context.merging import LEFT_OUT, Excerpt, joined, pages_of, place
 from rag_plugins.errors import BadInput
 from rag_plugins.types import Citation, Passage
@@ -88,14 +88,14 @@ def lay_out(excerpts: Sequence[Excerpt], nonce: str, flag_below: float) -> Conte
     """A context of all excerpts; pages keep the order of their first. Its tokens are not yet counted."""
     pages = pages_of(excerpts)
     bodies = [[*_body(page, nonce, flag_below)] for page in pages]
-    labels = [label(_source(page[0].passage), nonce) for page in pages]
+    captions = [_caption(page[0].passage, nonce) for page in pages]
     marks = Counter(piece.mark for body in bodies for piece in body)
-    marks.update(mark for _, found in labels for mark in found)
+    marks.update(mark for _, found in captions for mark in found)
 
     lines = [_PREAMBLE.format(nonce=nonce), *(told for mark, told in _EXPLAINED.items() if marks[mark])]
     text, blocks, shown = " ".join(lines) if pages else "", list[Block](), list[tuple[int, Piece]]()
-    for number, (page, body, (source, _)) in enumerate(zip(pages, bodies, labels, strict=True), start=1):
-        text += f"\n\n<<passage {nonce} {number}, {_where(source, page[0].passage)}>>\n"
+    for number, (page, body, (where, _)) in enumerate(zip(pages, bodies, captions, strict=True), start=1):
+        text += f"\n\n<<passage {nonce} {number}, {where}>>\n"
         start = len(text)
         for piece in body:
             shown.append((len(text), piece))
@@ -114,13 +114,9 @@ def _body(page: Sequence[Excerpt], nonce: str, flag_below: float) -> Iterator[Pi
             yield Piece(part, "left out" if LEFT_OUT in part else "text", page[0].passage, 0, 0)
 
 
-def _source(passage: Passage) -> str:
-    return passage.provenance.source if passage.provenance else passage.doc_id
-
-
-def _where(source: str, passage: Passage) -> str:
-    page = passage.provenance.page if passage.provenance else None
-    return f'source "{source}"' + ("" if page is None else f", page {page}")
+def _caption(passage: Passage, nonce: str) -> tuple[str, list[Mark]]:
+    place = passage.cite(0, 0)
+    return caption(place.source, place.page, nonce)
 
 
 def _citation(excerpts: Sequence[Excerpt]) -> Citation:

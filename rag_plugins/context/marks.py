@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 from rag_plugins.context.merging import Excerpt
 from rag_plugins.types import Passage
 
-__all__ = ["Mark", "Piece", "label", "pieces"]
+__all__ = ["Mark", "Piece", "caption", "pieces"]
 
 Mark: TypeAlias = Literal["text", "doubt", "end of doubt", "hidden", "delimiter", "left out"]
 
@@ -59,8 +59,16 @@ def pieces(excerpt: Excerpt, nonce: str, flag_below: float) -> Iterator[Piece]:
         yield Piece(text[done:], "text", passage, done, len(text))
 
 
-def label(name: str, nonce: str) -> tuple[str, list[Mark]]:
-    """A name, of a file for one, for the line that begins a block; and what was marked in it."""
+def caption(source: str, page: object = None, nonce: str = "") -> tuple[str, list[Mark]]:
+    """File and page in one line of a prompt, and what was marked in them: names are untrusted too."""
+    name, marks = _label(source, nonce)
+    if page is None:
+        return f'source "{name}"', marks
+    number, more = _label(str(page), nonce)
+    return f'source "{name}", page {number}', [*marks, *more]
+
+
+def _label(name: str, nonce: str) -> tuple[str, list[Mark]]:
     name, parts, done = " ".join(name.split())[:_LONGEST_LABEL], list[str](), 0
     edits = list(_edits(name, nonce))
     for start, end, _, instead in edits:
@@ -71,8 +79,8 @@ def label(name: str, nonce: str) -> tuple[str, list[Mark]]:
 
 
 def _edits(text: str, nonce: str) -> Iterator[_Edit]:
-    found = re.compile(f"{_DELIMITER}|{re.escape(nonce)}|{_HIDDEN.pattern}", re.IGNORECASE).finditer(text)
-    for match in found:
+    marked = "|".join(filter(None, (_DELIMITER, re.escape(nonce), _HIDDEN.pattern)))
+    for match in re.finditer(marked, text, re.IGNORECASE):
         hidden = _HIDDEN.fullmatch(match.group()) is not None
         if not hidden:
             yield match.start(), match.end(), "delimiter", _REMOVED

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,11 +16,21 @@ from pydantic_core import to_jsonable_python
 
 from rag_plugins.config import ChunkingConfig, OcrConfig
 from rag_plugins.errors import BadDocument, BadPassage, ConfigError
+from rag_plugins.faces.images import IMAGE_VIEWS, image_views_json
 from rag_plugins.index import RagIndex
 from rag_plugins.ingest.chunking import chunk
 from rag_plugins.ingest.documents import find_documents
 from rag_plugins.ingest.pages import read_pages
-from rag_plugins.types import Hit, JsonValue, Passage, StageScore, TermMatch, embed_text
+from rag_plugins.types import (
+    EmbedImage,
+    EmbedText,
+    Hit,
+    JsonValue,
+    Passage,
+    StageScore,
+    TermMatch,
+    embed_text,
+)
 
 __all__ = [
     "DETAILS",
@@ -88,26 +98,32 @@ def adopt(
     index: RagIndex,
     llm_text: str,
     *,
-    view: str | None,
+    view: str,
+    images: Sequence[EmbedImage],
     metadata: Mapping[str, JsonValue],
     doc_id: str | None,
     caller_id: str | None,
 ) -> Passage:
-    """A passage from a foreign object.
+    """A passage from a foreign object; a blank `view` beside images is none.
 
     Without an id of its own its metadata are its position: equal texts from two pages stay two passages,
     and adding one of them twice stays one.
     """
-    position = json.dumps([metadata, view], sort_keys=True)
-    return index.passage(
+    position = json.dumps([metadata, view, *(image.asset for image in images)], sort_keys=True)
+    passage = index.passage(
         llm_text, view=view, doc_id=doc_id, caller_id=caller_id, metadata=metadata, position=position
     )
+    texts = [
+        text for text in passage.views if isinstance(text, EmbedText) and (text.text.strip() or not images)
+    ]
+    return replace(passage, views=(*texts, *images))
 
 
 def other_view(passage: Passage) -> str | None:
-    """The retrieval text of a passage; None where it is the LLM's text, or where there is none."""
+    """The retrieval text of a passage, "" where it has none; None where it is the LLM's text."""
     view = embed_text(passage.views)
-    return None if view is None or view.text == passage.llm_text else view.text
+    text = view.text if view else ""
+    return None if text == passage.llm_text else text
 
 
 def public_metadata(passage: Passage) -> dict[str, JsonValue]:
@@ -115,16 +131,15 @@ def public_metadata(passage: Passage) -> dict[str, JsonValue]:
 
     Boxes are [left, top, right, bottom] in fractions of the page. The caller's own keys come first.
     """
-    origin = passage.provenance
     cited: dict[str, JsonValue] = {}
-    if origin is not None:
+    if passage.provenance is not None:
+        place = passage.cite()
         cited = {
-            "source": origin.source,
-            "page": origin.page,
-            "confidence": origin.confidence and round(origin.confidence, 4),
+            "source": place.source,
+            "page": place.page,
+            "confidence": place.confidence and round(place.confidence, 4),
             "boxes": [
-                [round(side, 4) for side in (box.left, box.top, box.right, box.bottom)]
-                for box in origin.boxes()
+                [round(side, 4) for side in (box.left, box.top, box.right, box.bottom)] for box in place.boxes
             ],
         }
     known = {key: value for key, value in cited.items() if value not in (None, [])}
@@ -132,14 +147,15 @@ def public_metadata(passage: Passage) -> dict[str, JsonValue]:
 
 
 def details(hit: Hit) -> dict[str, JsonValue]:
-    """What stands under `DETAILS`: the final score, the trace, and the ids to ask the index with."""
+    """What stands under `DETAILS`: the final score, the trace, the ids to ask the index with, image views."""
     passage = hit.passage
-    image = passage.provenance.page_image if passage.provenance else None
+    image, views = passage.cite(0, 0).page_image, image_views_json(passage)
     return {
         "score": hit.score,
         "passage_id": passage.id,
         "doc_id": passage.doc_id,
         **({"page_image": image} if image else {}),
+        **({IMAGE_VIEWS: views} if views else {}),
         "trace": [stage_json(stage) for stage in hit.trace],
         **(
             {"terms": {leg: [_term(match) for match in hit.terms[leg]] for leg in hit.terms}}

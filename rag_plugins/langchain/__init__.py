@@ -5,7 +5,7 @@ from rag_plugins.errors import require
 require("langchain_core", extra="langchain")
 
 from rag_plugins.langchain.compressor import CrossEncoderCompressor  # noqa: E402
-from rag_plugins.langchain.convert import from_document, to_document  # noqa: E402
+from rag_plugins.langchain.convert import from_document, image_content, to_document  # noqa: E402
 from rag_plugins.langchain.embeddings import MatryoshkaEmbeddings  # noqa: E402
 from rag_plugins.langchain.encoder import from_langchain  # noqa: E402
 from rag_plugins.langchain.loader import OcrLoader  # noqa: E402
@@ -18,5 +18,6 @@ __all__ = [
     "OcrLoader",
     "from_document",
     "from_langchain",
+    "image_content",
     "to_document",
 ]

@@ -1,7 +1,8 @@
 """Documents to passages and hits to Documents.
 
 A Document's view is metadata["retrieval_text"] where present, else its page_content; its page_content is
-what the LLM reads. What the search adds (score, trace, ids) stands apart, under metadata["rag_plugins"].
+what the LLM reads. What the search adds (score, trace, ids) stands apart, under metadata["rag_plugins"]: the
+page's image by its asset's id, and the image views, which from_document gives back to the passage.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from langchain_core.documents import Document
+from langchain_core.messages.content import ContentBlock, create_image_block, create_text_block
 
+from rag_plugins.context.marks import caption
 from rag_plugins.errors import BadPassage, SideError
 from rag_plugins.faces import (
     DETAILS,
@@ -20,10 +23,11 @@ from rag_plugins.faces import (
     plain_metadata,
     public_metadata,
 )
+from rag_plugins.faces.images import encoded_page, image_views
 from rag_plugins.index import RagIndex
-from rag_plugins.types import Hit, Passage
+from rag_plugins.types import Assets, Hit, Passage
 
-__all__ = ["RetrievalText", "from_document", "passage_document", "to_document", "view_of"]
+__all__ = ["RetrievalText", "from_document", "image_content", "passage_document", "to_document", "view_of"]
 
 
 class RetrievalText(str):
@@ -64,6 +68,23 @@ def passage_document(passage: Passage) -> Document:
     )
 
 
+def image_content(found: Hit | Document, assets: Assets | None = None) -> list[ContentBlock]:
+    """The page of a hit or a Document for a multimodal message: its name, its image; [] where it has none.
+
+    The image is looked up by its asset's id, in `assets` (`RagIndex.assets`; a hit knows them), and goes in
+    base64. Raises `BadInput` without assets, `StoreError` where it is absent or damaged.
+    """
+    if isinstance(found, Hit):
+        return image_content(to_document(found), assets or found.assets)
+    added = found.metadata.get(DETAILS)
+    asset = added.get("page_image") if isinstance(added, dict) else None
+    if added is None or asset is None:
+        return []
+    image = encoded_page(str(asset), assets)
+    name, _ = caption(str(found.metadata.get("source", added["doc_id"])), found.metadata.get("page"))
+    return [create_text_block(name), create_image_block(base64=image.data, mime_type=image.mime_type)]
+
+
 def from_document(document: Document, index: RagIndex) -> Passage:
     """A passage of `index`; Documents of one metadata["source"] share a doc_id. Raises `BadPassage`."""
     view = view_of(document)
@@ -74,6 +95,7 @@ def from_document(document: Document, index: RagIndex) -> Passage:
         index,
         document.page_content,
         view=view,
+        images=image_views(document.metadata.get(DETAILS)),
         metadata=metadata,
         doc_id=str(source) if source else document.id,
         caller_id=document.id,

@@ -13,7 +13,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import run_in_executor
 from pydantic import Field, PrivateAttr, SkipValidation
 
-from rag_plugins.config import Config
+from rag_plugins.config import Config, Mode
 from rag_plugins.filters import Filter
 from rag_plugins.index import RagIndex
 from rag_plugins.langchain.convert import from_document, to_document
@@ -26,7 +26,7 @@ _logger = logging.getLogger(__name__)
 
 
 class HybridRetriever(BaseRetriever):
-    """Searches a `RagIndex`; `k`, `filter` and `legs` may also be given to each call.
+    """Searches a `RagIndex`; `k`, `filter`, `legs` and `mode` may also be given to each call.
 
     With `rules`, queries may hold "exact phrases", prefix*, wild*c?rds and fuzzy~1 words (see
     `parse_query`); what there is to say of them is logged. With `explain`,
@@ -39,6 +39,7 @@ class HybridRetriever(BaseRetriever):
     k: int = Field(default=5, ge=1)
     filter: SkipValidation[Filter | None] = None
     legs: Sequence[str] | None = None
+    mode: Mode | None = None
     rules: bool = False
     explain: bool = False
     _owned: bool = PrivateAttr(default=False)
@@ -49,9 +50,10 @@ class HybridRetriever(BaseRetriever):
         k: int = 5,
         filter: Filter | None = None,
         legs: Sequence[str] | None = None,
+        mode: Mode | None = None,
         **settings: Any,
     ) -> None:
-        super().__init__(index=index, k=k, filter=filter, legs=legs, **settings)  # pyright: ignore[reportCallIssue]
+        super().__init__(index=index, k=k, filter=filter, legs=legs, mode=mode, **settings)  # pyright: ignore[reportCallIssue]
 
     @classmethod
     def from_documents(
@@ -86,6 +88,7 @@ class HybridRetriever(BaseRetriever):
         k: int | None = None,
         filter: Filter | None = None,
         legs: Sequence[str] | None = None,
+        mode: Mode | None = None,
     ) -> list[Document]:
         # None is "not given", never "no filter": a variable left empty must not widen the search.
         hits = self.index.search(
@@ -93,6 +96,7 @@ class HybridRetriever(BaseRetriever):
             self.k if k is None else k,
             filter=self.filter if filter is None else filter,
             legs=self.legs if legs is None else legs,
+            mode=mode or self.mode,
             explain=self.explain,
         )
         for notice in hits.notices:  # A list of Documents has no place for them.
@@ -102,7 +106,7 @@ class HybridRetriever(BaseRetriever):
     async def _aget_relevant_documents(
         self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **given: Any
     ) -> list[Document]:
-        # The base class does the same without k, filter and legs.
+        # The base class does the same without k, filter, legs and mode.
         return await run_in_executor(
             None, self._get_relevant_documents, query, run_manager=run_manager.get_sync(), **given
         )

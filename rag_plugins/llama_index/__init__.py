@@ -7,16 +7,19 @@ require("llama_index.core", extra="llama-index")
 from rag_plugins.llama_index.convert import from_node, to_node  # noqa: E402
 from rag_plugins.llama_index.embedding import MatryoshkaEmbedding  # noqa: E402
 from rag_plugins.llama_index.encoder import from_llama_index  # noqa: E402
+from rag_plugins.llama_index.pages import to_image_node  # noqa: E402
 from rag_plugins.llama_index.postprocessor import CrossEncoderPostprocessor  # noqa: E402
 from rag_plugins.llama_index.reader import OcrReader  # noqa: E402
-from rag_plugins.llama_index.retriever import HybridRetriever  # noqa: E402
+from rag_plugins.llama_index.retriever import HybridQuery, HybridRetriever  # noqa: E402
 
 __all__ = [
     "CrossEncoderPostprocessor",
+    "HybridQuery",
     "HybridRetriever",
     "MatryoshkaEmbedding",
     "OcrReader",
     "from_node",
     "from_llama_index",
+    "to_image_node",
     "to_node",
 ]

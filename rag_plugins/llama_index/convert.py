@@ -2,7 +2,8 @@
 
 A node's view is get_content(MetadataMode.EMBED), its llm_text get_content(MetadataMode.LLM). A node that
 comes back gives exactly these two again; its text, metadata, templates, excluded keys and relationships are
-restored where that holds. What the search adds stands in metadata["rag_plugins"], out of both contents.
+restored where that holds. What the search adds stands in metadata["rag_plugins"], out of both contents: the
+page's image by its asset's id, and the image views, which from_node gives back to the passage.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
+from llama_index.core.base.llms.types import BaseContentBlock, TextBlock
 from llama_index.core.schema import (
     DEFAULT_TEXT_NODE_TMPL,
     BaseNode,
@@ -30,14 +32,20 @@ from rag_plugins.faces import (
     plain_metadata,
     public_metadata,
 )
+from rag_plugins.faces.images import image_views
 from rag_plugins.index import RagIndex
 from rag_plugins.text import clean
 from rag_plugins.types import Hit, JsonValue, Passage
 
-__all__ = ["PassageNode", "VIEW_TEMPLATE", "from_node", "sides", "to_node"]
+__all__ = ["VIEW_TEMPLATE", "PassageNode", "from_node", "is_passage", "sides", "to_node"]
 
 VIEW_TEMPLATE = "{metadata_str}"
 """text_template of a node whose EMBED content is metadata["retrieval_text"] instead of its text."""
+
+_NO_VIEW_TEMPLATE = "{metadata_str:.0}"
+"""The same where that is blank: LlamaIndex would take the text for what has no metadata to show."""
+
+_VIEW_TEMPLATES = (VIEW_TEMPLATE, _NO_VIEW_TEMPLATE)
 
 _KEPT = {
     "excluded_embed_metadata_keys",
@@ -59,11 +67,15 @@ class PassageNode(TextNode):
 
     def get_content(self, metadata_mode: MetadataMode = MetadataMode.NONE) -> str:
         """Exactly the view for EMBED; the text, after whatever metadata is not excluded, otherwise."""
-        if self.text_template != VIEW_TEMPLATE:
+        if self.text_template not in _VIEW_TEMPLATES:
             return super().get_content(metadata_mode)
         if metadata_mode is MetadataMode.EMBED:
             return str(self.metadata.get(RETRIEVAL_TEXT, self.text))
         return _with_text(self).get_content(metadata_mode)
+
+    def get_content_blocks(self, metadata_mode: MetadataMode = MetadataMode.NONE) -> list[BaseContentBlock]:
+        """The content as a text block: the base class takes what `VIEW_TEMPLATE` leaves out from metadata."""
+        return [TextBlock(text=self.get_content(metadata_mode))]
 
 
 def to_node(hit: Hit) -> NodeWithScore:
@@ -73,8 +85,9 @@ def to_node(hit: Hit) -> NodeWithScore:
     if original is not None and _contents(original) == _contents(node):
         node = original
     node.metadata[DETAILS] = details(hit)
-    node.excluded_embed_metadata_keys.append(DETAILS)
-    node.excluded_llm_metadata_keys.append(DETAILS)
+    for excluded in node.excluded_embed_metadata_keys, node.excluded_llm_metadata_keys:
+        if DETAILS not in excluded:
+            excluded.append(DETAILS)
     return NodeWithScore(node=node, score=hit.score)
 
 
@@ -89,6 +102,7 @@ def from_node(node: BaseNode, index: RagIndex) -> Passage:
         index,
         llm_text,
         view=view,
+        images=image_views(node.metadata.get(DETAILS)),
         metadata={**metadata, NODE: _kept(node, clean(llm_text))},
         doc_id=node.ref_doc_id or node.node_id,
         caller_id=node.node_id,
@@ -101,19 +115,25 @@ def sides(text: str, view: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
     They hold in plain LlamaIndex too, and its splitters hand them on. A transform that adds metadata keys
     must add them to excluded_llm_metadata_keys, or the LLM reads these keys instead of the text.
     """
+    blank = not view.strip()
     return {
         "text": text,
         "metadata": {**metadata, RETRIEVAL_TEXT: view},
-        "text_template": VIEW_TEMPLATE,
-        "metadata_template": "{value}",
+        "text_template": _NO_VIEW_TEMPLATE if blank else VIEW_TEMPLATE,
+        "metadata_template": "{key}: {value}" if blank else "{value}",
         "excluded_embed_metadata_keys": [key for key in metadata if key != RETRIEVAL_TEXT],
         "excluded_llm_metadata_keys": [*(key for key in metadata if key != RETRIEVAL_TEXT), RETRIEVAL_TEXT],
     }
 
 
+def is_passage(node: BaseNode) -> bool:
+    """Whether a node has two sides as `sides` makes them."""
+    return getattr(node, "text_template", None) in _VIEW_TEMPLATES
+
+
 def _with_text(node: BaseNode) -> BaseNode:
     """The same node, its text in all contents; for what `VIEW_TEMPLATE` would leave out."""
-    if getattr(node, "text_template", None) != VIEW_TEMPLATE:
+    if not is_passage(node):
         return node
     return node.model_copy(update={"text_template": DEFAULT_TEXT_NODE_TMPL})
 
@@ -162,7 +182,7 @@ def _restored(passage: Passage) -> TextNode | None:
     view = other_view(passage)
     fields = {key: value for key, value in kept.items() if key in _KEPT}
     metadata = public_metadata(passage)
-    if fields.get("text_template") == VIEW_TEMPLATE:
+    if fields.get("text_template") in _VIEW_TEMPLATES:
         metadata[RETRIEVAL_TEXT] = passage.llm_text if view is None else view
     start, end = cast("tuple[int, int | None]", kept.get("text", (0, None)))
     return _node(passage, {**fields, "text": passage.llm_text[start:end], "metadata": metadata})

@@ -67,6 +67,5 @@ class OcrReader(BasePydanticReader):
 
 def _document(passage: Passage, extra: Mapping[str, Any]) -> Document:
     view = embed_text(passage.views)
-    text = passage.llm_text
-    fields = sides(text, text if view is None else view.text, {**extra, **public_metadata(passage)})
+    fields = sides(passage.llm_text, view.text if view else "", {**extra, **public_metadata(passage)})
     return Document(id_=passage.id, **fields)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,16 +13,24 @@ from llama_index.core.retrievers import BaseRetriever
 from llama_index.core.schema import BaseNode, Document, NodeWithScore, QueryBundle
 from llama_index.core.settings import Settings
 
-from rag_plugins.config import Config
+from rag_plugins.config import Config, Mode
 from rag_plugins.filters import Filter
 from rag_plugins.index import RagIndex
 from rag_plugins.lexical.rules import parse_query
-from rag_plugins.llama_index.convert import VIEW_TEMPLATE, from_node, to_node
+from rag_plugins.llama_index.convert import from_node, is_passage, to_node
+from rag_plugins.llama_index.pages import page_nodes
 from rag_plugins.models.protocols import Encoder
 
-__all__ = ["HybridRetriever"]
+__all__ = ["HybridQuery", "HybridRetriever"]
 
 _logger = logging.getLogger(__name__)
+
+
+@dataclass
+class HybridQuery(QueryBundle):
+    """A query with a mode of its own: "text", "dual" or "auto"; None for the retriever's."""
+
+    mode: Mode | None = None
 
 
 class HybridRetriever(BaseRetriever):
@@ -36,11 +45,16 @@ class HybridRetriever(BaseRetriever):
         k: int = 5,
         filter: Filter | None = None,
         legs: Sequence[str] | None = None,
+        mode: Mode | None = None,
         rules: bool = False,
         explain: bool = False,
+        images: bool = False,
         **settings: Any,
     ) -> None:
         """`settings` are BaseRetriever's own: callback_manager, object_map, objects, verbose.
+
+        `mode` is as in `RagIndex.search`; a `HybridQuery` may have its own. With `images`, the pages of what
+        was found follow as ImageNodes, each page once: for chat engines with multimodal LLMs.
 
         With `rules`, queries may hold "exact phrases", prefix*, wild*c?rds and fuzzy~1 words (see
         `parse_query`); what there is to say of them is logged. With `explain`,
@@ -50,8 +64,10 @@ class HybridRetriever(BaseRetriever):
         self.k = k
         self.filter = filter
         self.legs = legs
+        self.mode: Mode | None = mode
         self.rules = rules
         self.explain = explain
+        self.images = images
         self._owned = False
         settings.setdefault("callback_manager", Settings.callback_manager)
         super().__init__(**settings)
@@ -101,16 +117,18 @@ class HybridRetriever(BaseRetriever):
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         text = query_bundle.query_str
+        asked = query_bundle.mode if isinstance(query_bundle, HybridQuery) else None
         hits = self.index.search(
             parse_query(text) if self.rules else text,
             self.k,
             filter=self.filter,
             legs=self.legs,
+            mode=asked or self.mode,
             explain=self.explain,
         )
         for notice in hits.notices:  # A list of nodes has no place for them.
             _logger.warning(notice)
-        return [to_node(hit) for hit in hits]
+        return [*map(to_node, hits), *(page_nodes(hits) if self.images else ())]
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         return await asyncio.to_thread(self._retrieve, query_bundle)
@@ -130,7 +148,7 @@ class HybridRetriever(BaseRetriever):
 def _split(documents: Iterable[Document]) -> Iterator[BaseNode]:
     parser = Settings.node_parser.model_copy(update={"id_func": _part_id})
     for document in documents:
-        if document.text_template == VIEW_TEMPLATE:
+        if is_passage(document):
             yield document
         else:
             yield from parser.get_nodes_from_documents([document])

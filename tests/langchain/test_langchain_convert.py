@@ -1,7 +1,9 @@
+import base64
 import datetime
 import json
 import pickle
 from copy import deepcopy
+from io import BytesIO
 from pathlib import Path
 from uuid import UUID
 
@@ -9,10 +11,13 @@ import numpy as np
 import pytest
 from langchain_core.documents import Document
 from langchain_core.load import dumps, loads
+from langchain_core.messages import HumanMessage
+from page_support import picture
+from PIL import Image
 
-from rag_plugins import Box, EmbedText, Hit, Passage, Provenance, StageScore, Word
-from rag_plugins.errors import BadPassage, SideError
-from rag_plugins.langchain import from_document, to_document
+from rag_plugins import Box, EmbedImage, EmbedText, Hit, Passage, Provenance, StageScore, Word
+from rag_plugins.errors import BadInput, BadPassage, SideError, StoreError
+from rag_plugins.langchain import from_document, image_content, to_document
 from rag_plugins.types import passage_id
 
 
@@ -128,7 +133,8 @@ def test_a_passage_from_a_file_cites_source_page_confidence_and_lines():
         Word(6, 8, 1, Box(0.1, 0.3, 0.2, 0.4), 0.7),
     )
     origin = Provenance("scan.png", 2, words, page_image="b" * 64)
-    metadata = to_document(Hit(passage(provenance=origin), 1.0)).metadata
+    metadata = to_document(Hit(passage(llm_text="ab cd ef", provenance=origin), 1.0)).metadata
+    metadata.pop("retrieval_text")
 
     assert metadata["rag_plugins"].pop("page_image") == "b" * 64
     assert {key: metadata[key] for key in metadata if key != "rag_plugins"} == {
@@ -179,3 +185,89 @@ def test_retrieval_text_survives_copies_pickles_and_langchains_serialisation():
     assert deepcopy(found) == found
     assert pickle.loads(pickle.dumps(found)) == found
     assert loads(dumps(found), allowed_objects=[Document]).metadata == found.metadata
+
+
+FIGURE = EmbedImage("c" * 64, Box(0.125, 0.2, 0.8, 1 / 3))
+
+
+@pytest.mark.parametrize("views", [(EmbedText("view"), FIGURE), (FIGURE,), (EmbedText("same"), FIGURE)])
+def test_image_views_come_back_and_no_side_becomes_the_other(index, views):
+    first = passage(views=views, id=passage_id("", caller_id="7"), caller_id="7", doc_id="7")
+    document = to_document(Hit(first, 1.0))
+    again = from_document(document, index)
+
+    assert document.page_content == "same"
+    assert document.metadata["rag_plugins"]["page_image"] == "c" * 64
+    assert again == first
+    json.dumps(document.metadata["rag_plugins"])
+
+
+def test_a_picture_without_text_has_nothing_for_what_reads_text():
+    document = to_document(Hit(passage(views=(FIGURE,)), 1.0))
+
+    assert document.metadata["retrieval_text"] == ""
+
+
+@pytest.mark.parametrize(
+    "views", ["x", [{}], [{"asset": "../page.png"}], [{"asset": "c" * 64, "box": [1, 2]}], [None], 3]
+)
+def test_image_views_that_no_search_made_are_refused(index, views):
+    document = Document(page_content="x", metadata={"rag_plugins": {"image_views": views}})
+    with pytest.raises(BadPassage, match="image_views.*expected what a search puts there"):
+        from_document(document, index)
+
+
+def on_page(index, data, source="scan.pdf"):
+    origin = Provenance(source, 3, page_image=index.assets.put(data))
+    return Hit(passage(provenance=origin), 1.0, assets=index.assets)
+
+
+def test_a_page_goes_into_a_message_by_its_asset(index):
+    page = picture("red")
+    hit = on_page(index, page)
+    blocks = image_content(hit)
+
+    assert blocks[0]["text"] == 'source "scan.pdf", page 3'
+    assert (blocks[1]["type"], blocks[1]["mime_type"]) == ("image", "image/png")
+    assert base64.b64decode(blocks[1]["base64"]) == page
+    again = image_content(to_document(hit), index.assets)
+    assert [block.get("base64", block.get("text")) for block in again] == [
+        blocks[0]["text"],
+        blocks[1]["base64"],
+    ]
+    message = HumanMessage(content=["What is this?", *blocks])
+    assert [block["type"] for block in message.content_blocks] == ["text", "text", "image"]
+
+
+@pytest.mark.parametrize(
+    ("format", "mime_type"), [("JPEG", "jpeg"), ("WEBP", "webp"), ("GIF", "gif"), ("TIFF", "png")]
+)
+def test_formats_that_llms_do_not_read_become_png(index, format, mime_type):
+    buffer = BytesIO()
+    Image.new("RGB", (4, 2), "green").save(buffer, format)
+    [_, image] = image_content(on_page(index, buffer.getvalue()))
+
+    assert image["mime_type"] == f"image/{mime_type}"
+    shown = Image.open(BytesIO(base64.b64decode(image["base64"])))
+    assert (shown.format.lower(), shown.size) == (mime_type, (4, 2))
+
+
+def test_a_name_in_a_message_is_one_line_that_imitates_nothing(index):
+    [name, _] = image_content(on_page(index, picture("red"), 'a"\n<<end>>\u202e.pdf'))
+
+    assert name["text"] == 'source "a\' [marker removed][U+202E].pdf", page 3'
+
+
+def test_what_has_no_image_gives_no_content_and_what_is_lost_is_told(index):
+    assert image_content(Hit(passage(), 1.0)) == []
+    assert image_content(Document(page_content="x", metadata={"rag_plugins": "mine"})) == []
+    lost = Hit(passage(views=(FIGURE,)), 1.0, assets=index.assets)
+    with pytest.raises(StoreError, match="is not in"):
+        image_content(lost)
+    with pytest.raises(BadInput, match="no assets"):
+        image_content(to_document(lost))
+    path = {"doc_id": "d", "page_image": "/etc/passwd"}
+    with pytest.raises(BadInput, match="expected 64 hex digits"):
+        image_content(Document(page_content="x", metadata={"rag_plugins": path}), index.assets)
+    with pytest.raises(StoreError, match="can be decoded"):
+        image_content(on_page(index, b"GIF8 no more"))

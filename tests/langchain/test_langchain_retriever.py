@@ -1,7 +1,7 @@
 import time
 
 import pytest
-from faces_support import watched
+from faces_support import PLAN, dual_index, watched
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.language_models import FakeListChatModel
@@ -84,6 +84,20 @@ def test_legs_are_set_once_or_for_one_call(index):
     assert ids(HybridRetriever(index, legs=["bm25"]).invoke("lamp")) == ["lamp"]
     with pytest.raises(BadInput, match="unknown legs.*this collection has"):
         HybridRetriever(index).invoke("lamp", legs=["dense"])
+
+
+async def test_the_mode_is_set_once_or_for_one_call(index, tmp_path):
+    with dual_index(tmp_path / "dual.db") as dual:
+        assert ids(HybridRetriever(dual, k=1).invoke("blue")) == ["plan"]
+        assert ids(HybridRetriever(dual, mode="text").invoke("blue")) == []
+        assert ids(HybridRetriever(dual, mode="text", k=1).invoke("blue", mode="dual")) == ["plan"]
+        assert ids(await HybridRetriever(dual, k=1).ainvoke("blue", mode="text")) == []
+        [found] = HybridRetriever(dual, k=1, mode="dual").invoke("blue")
+        assert found.page_content == PLAN
+    with pytest.raises(BadInput, match="needs a leg that reads images"):
+        HybridRetriever(index).invoke("lamp", mode="dual")
+    with pytest.raises(ValueError, match="'text', 'dual' or 'auto'"):
+        HybridRetriever(index, mode="images")
 
 
 def test_nothing_found_is_an_empty_list(index):

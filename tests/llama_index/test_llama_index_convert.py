@@ -1,22 +1,26 @@
+import base64
 import datetime
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from llama_index.core.base.llms.generic_utils import image_node_to_image_block
 from llama_index.core.schema import (
     Document,
+    ImageNode,
     MetadataMode,
     NodeRelationship,
     RelatedNodeInfo,
     TextNode,
 )
 from llama_index.core.storage.docstore.utils import doc_to_json, json_to_doc
+from page_support import picture
 
-from rag_plugins import EmbedText, Hit, Passage, Provenance, StageScore
-from rag_plugins.errors import BadPassage
+from rag_plugins import Box, EmbedImage, EmbedText, Hit, Passage, Provenance, StageScore
+from rag_plugins.errors import BadInput, BadPassage, StoreError
 from rag_plugins.langchain import to_document
-from rag_plugins.llama_index import from_node, to_node
+from rag_plugins.llama_index import from_node, to_image_node, to_node
 from rag_plugins.llama_index.convert import sides
 from rag_plugins.types import passage_id
 
@@ -227,3 +231,68 @@ def test_both_contents_of_any_node_come_back(index, node):
 @given(view=TEXTS, llm_text=TEXTS, metadata=st.dictionaries(st.sampled_from(["a", "retrieval_text"]), TEXTS))
 def test_the_contents_of_any_found_node_are_the_two_sides(view, llm_text, metadata):
     assert contents(to_node(made(view, llm_text, metadata=metadata)).node) == (view, llm_text)
+
+
+FIGURE = EmbedImage("c" * 64, Box(0.125, 0.2, 0.8, 1 / 3))
+
+
+@pytest.mark.parametrize("views", [(EmbedText("view"), FIGURE), (FIGURE,), (EmbedText("text"), FIGURE)])
+def test_image_views_come_back_and_no_side_becomes_the_other(index, views):
+    first = Passage(passage_id("", caller_id="7"), "7", views, "text", caller_id="7")
+    node = to_node(Hit(first, 1.0)).node
+    again = from_node(node, index)
+
+    assert contents(node) == (views[0].text if len(views) > 1 else "", "text")
+    assert (again.id, again.views, again.llm_text) == (first.id, views, "text")
+    assert from_node(to_node(Hit(again, 1.0)).node, index) == again
+    stored = json_to_doc(doc_to_json(node))
+    assert from_node(stored, index).views == views
+
+
+def test_image_views_that_no_search_made_are_refused(index):
+    node = TextNode(text="x", metadata={"rag_plugins": {"image_views": [{"asset": "/etc/passwd"}]}})
+    with pytest.raises(BadPassage, match="image_views.*64 hex digits"):
+        from_node(node, index)
+
+
+@pytest.mark.parametrize("views", [(EmbedText("view"),), (EmbedText("text"),), (FIGURE,)])
+def test_a_page_as_an_image_node_has_its_image_and_both_contents(index, views):
+    page = picture("red")
+    origin = Provenance("scan.pdf", 3, page_image=index.assets.put(page))
+    hit = Hit(Passage("a" * 64, "d", views, "text", {"k": "v"}, origin), 0.5, assets=index.assets)
+    found = to_image_node(hit)
+
+    assert isinstance(found.node, ImageNode)
+    assert (found.score, found.node_id) == (0.5, "a" * 64)
+    assert contents(found.node) == contents(to_node(hit).node)
+    assert (found.node.image_path, found.node.image_url) == (None, None)
+    assert base64.b64decode(found.node.image) == page
+    assert image_node_to_image_block(found.node).image_mimetype == "image/png"
+    text, image = found.node.get_content_blocks(MetadataMode.LLM)
+    assert (text.text, image.image_mimetype) == ("text", "image/png")
+    assert base64.b64decode(image.image) == page
+    assert from_node(found.node, index).views == from_node(to_node(hit).node, index).views
+
+
+def test_image_nodes_survive_llama_indexs_serialisation(index):
+    asset = index.assets.put(picture("red"))
+    hit = Hit(Passage("a" * 64, "d", (EmbedImage(asset),), "text"), 0.5, assets=index.assets)
+    node = to_image_node(hit).node
+    again = json_to_doc(doc_to_json(node))
+
+    assert contents(again) == ("", "text")
+    assert again.image == node.image
+
+
+def test_what_has_no_page_image_gives_no_image_node_and_what_is_lost_is_told(index):
+    assert to_image_node(made("view", "text")) is None
+    with pytest.raises(StoreError, match="is not in"):
+        to_image_node(Hit(made("view", "text", views=(FIGURE,)).passage, 0.5, assets=index.assets))
+    with pytest.raises(BadInput, match="no assets"):
+        to_image_node(made("view", "text", views=(FIGURE,)))
+
+
+def test_content_blocks_never_lose_the_text_to_the_views_template():
+    [block] = to_node(made("view", "text")).node.get_content_blocks(MetadataMode.LLM)
+
+    assert block.text == "text"

@@ -1,7 +1,8 @@
+import base64
 import time
 
 import pytest
-from faces_support import WordOverlap, watched
+from faces_support import PLAN, VALVE, WordOverlap, dual_index, watched
 from llama_index.core import get_response_synthesizer
 from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
 from llama_index.core.instrumentation import get_dispatcher
@@ -12,10 +13,11 @@ from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.schema import Document, MetadataMode, QueryBundle, TextNode
 from llama_index.core.tools import RetrieverTool
+from page_support import picture
 
 from rag_plugins import RagIndex, where
 from rag_plugins.errors import BadInput, BadPassage, BadQuery
-from rag_plugins.llama_index import CrossEncoderPostprocessor, HybridRetriever
+from rag_plugins.llama_index import CrossEncoderPostprocessor, HybridQuery, HybridRetriever
 from rag_plugins.llama_index.convert import sides
 
 
@@ -52,6 +54,34 @@ def test_k_filter_and_legs(index):
     assert ids(HybridRetriever(index, 5, None, ["bm25"]).retrieve("lamp")) == ["lamp"]
     with pytest.raises(BadInput, match="unknown legs"):
         HybridRetriever(index, legs=["dense"]).retrieve("lamp")
+
+
+async def test_the_mode_is_set_once_or_for_one_query(index, tmp_path):
+    with dual_index(tmp_path / "dual.db") as dual:
+        assert ids(HybridRetriever(dual, k=1).retrieve("blue")) == ["plan"]
+        text = HybridRetriever(dual, k=1, mode="text")
+        assert ids(text.retrieve("blue")) == []
+        assert ids(text.retrieve(HybridQuery("blue", mode="dual"))) == ["plan"]
+        assert ids(text.retrieve(HybridQuery("blue"))) == []
+        assert ids(await HybridRetriever(dual, k=1).aretrieve(HybridQuery("blue", mode="text"))) == []
+    with pytest.raises(BadInput, match="needs a leg that reads images"):
+        HybridRetriever(index, mode="dual").retrieve("lamp")
+
+
+def test_pages_follow_as_image_nodes_each_once(tmp_path):
+    with dual_index(tmp_path / "dual.db") as dual:
+        found = HybridRetriever(dual, images=True).retrieve("shutoff spares red blue")
+        text, images = found[:3], found[3:]
+
+        assert set(ids(text)) == {"valve", "spare", "plan"}
+        assert {node.get_content(MetadataMode.LLM) for node in text} == {VALVE, "Order number 4711.", PLAN}
+        assert {(node.node_id, node.get_content(MetadataMode.LLM)) for node in images} <= {
+            (dual.assets.put(picture("red")), 'source "manual.pdf", page 7'),
+            (dual.assets.put(picture("red")), 'source "spare"'),
+            (dual.assets.put(picture("blue")), 'source "plan.pdf", page 3'),
+        }
+        assert len(images) == 2
+        assert {base64.b64decode(node.node.image) for node in images} == {picture("red"), picture("blue")}
 
 
 def test_nothing_found_is_an_empty_list(index):
