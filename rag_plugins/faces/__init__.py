@@ -14,13 +14,14 @@ import numpy as np
 from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
-from rag_plugins.config import ChunkingConfig, OcrConfig
+from rag_plugins.config import ChunkingConfig, IngestConfig, OcrConfig
 from rag_plugins.errors import BadDocument, BadPassage, ConfigError
 from rag_plugins.faces.images import IMAGE_VIEWS, image_views_json
 from rag_plugins.index import RagIndex
 from rag_plugins.ingest.chunking import chunk
 from rag_plugins.ingest.documents import find_documents
 from rag_plugins.ingest.pages import read_pages
+from rag_plugins.ingest.policy import ViewPolicy
 from rag_plugins.types import (
     EmbedImage,
     EmbedText,
@@ -179,23 +180,29 @@ class PassageReader:
     """Files to passages without an index. What cannot be read is logged, kept in `bad`, and skipped."""
 
     def __init__(
-        self, ocr: OcrConfig | None, chunking: ChunkingConfig | None, logger: logging.Logger
+        self,
+        ocr: OcrConfig | None,
+        chunking: ChunkingConfig | None,
+        logger: logging.Logger,
+        ingest: IngestConfig | None = None,
     ) -> None:
         self.bad: list[BadDocument] = []
         self._ocr = ocr or OcrConfig()
         self._chunking = chunking or ChunkingConfig()
+        self._ingest = ingest or IngestConfig()
         self._logger = logger
 
     def read(self, paths: Sequence[str | Path]) -> Iterator[Passage]:
-        """The passages of files and folders, in reading order."""
+        """The passages of files, folders and patterns, in reading order."""
         found = find_documents(paths)
         for bad in found.bad:
             self._skip(bad)
-        for file, page in read_pages(found.files, self._ocr):
+        policy = ViewPolicy(self._ingest.text)
+        for file, page in read_pages(found.files, self._ocr, policy, self._ingest.passwords):
             if isinstance(page, BadDocument):
                 self._skip(page)
             else:
-                yield from chunk(page, file, self._chunking)
+                yield from chunk(page, file, self._chunking, policy)
 
     def _skip(self, bad: BadDocument) -> None:
         self._logger.warning("skipped %s", bad)

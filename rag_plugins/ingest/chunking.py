@@ -3,41 +3,41 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from rag_plugins.config import ChunkingConfig
 from rag_plugins.ingest.documents import SourceFile
 from rag_plugins.ingest.pages import Page
+from rag_plugins.ingest.policy import ViewPolicy
 from rag_plugins.ingest.sentences import ATOM, Span, count_words, sentences
-from rag_plugins.ingest.text import SPACELESS
-from rag_plugins.types import EmbedText, Passage, Provenance, Word, passage_id
+from rag_plugins.ingest.text import retrieval_text
+from rag_plugins.ingest.views import PageViews, Picture, pictures
+from rag_plugins.types import JsonValue, Passage, Provenance, Word, passage_id
 
 __all__ = ["chunk", "chunk_spans", "retrieval_text"]
 
-_HYPHENATED = re.compile(r"(?<=[^\W\d_])[-\u2010\u00ad]\s*\n\s*(?=[a-zà-öø-ÿ])")
-_INVISIBLE = re.compile("[\u00ad\u200b\u2060]")
-_BROKEN = re.compile(rf"(?<=[{SPACELESS}])\s+(?=[{SPACELESS}])")
-_LIGATURES = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)}
+_HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
+_AUTO = ViewPolicy()
 
 
 def chunk(
     page: Page,
     file: SourceFile,
     config: ChunkingConfig,
+    policy: ViewPolicy = _AUTO,
     *,
     tenant: str = "",
     page_image: str | None = None,
 ) -> list[Passage]:
     """Passages that together hold every word of the page; `llm_text` is a slice of the page's text.
 
-    `page_image` is the asset id of `page.image`. A blank page gives none.
+    `page_image` is the asset id of `page.image`. Where a leg reads images, a page without text is a passage
+    too, and so is each of `page.figures`; else a blank page gives none.
     """
-    return [
-        _passage(page, span, file, tenant=tenant, page_image=page_image)
-        for span in chunk_spans(page.text, config)
-    ]
+    maker = _Maker(page, file, PageViews(page, policy, page_image), tenant, page_image)
+    spans = chunk_spans(page.text, config)
+    return [*map(maker.passage, spans), *map(maker.picture, pictures(page, policy, page_image))]
 
 
 def chunk_spans(text: str, config: ChunkingConfig) -> list[Span]:
@@ -76,17 +76,58 @@ def _cut(text: str, span: Span, size: int) -> Iterator[Span]:
             yield group[0].start(), group[-1].end()
 
 
-def _passage(page: Page, span: Span, file: SourceFile, *, tenant: str, page_image: str | None) -> Passage:
-    start, end = span
-    text = page.text[start:end]
-    return Passage(
-        id=passage_id(tenant, source=file.doc_id, position=f"{page.number}:{start}", content=text),
-        doc_id=file.doc_id,
-        views=(EmbedText(retrieval_text(text)),),
-        llm_text=text,
-        metadata={"source": file.source, "page": page.number, "origin": page.origin},
-        provenance=Provenance(file.source, page.number, _words(page.words, start, end), page_image),
-    )
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """Makes the passages of one page."""
+
+    page: Page
+    file: SourceFile
+    views: PageViews
+    tenant: str
+    page_image: str | None
+
+    def passage(self, span: Span) -> Passage:
+        start, end = span
+        text = self.page.text[start:end]
+        words = _words(self.page.words, start, end)
+        return Passage(
+            id=self._id(f"{start}", text),
+            doc_id=self.file.doc_id,
+            views=self.views.of(span),
+            llm_text=text,
+            metadata=self._metadata(self.page.origin) | self._headed(start),
+            provenance=Provenance(self.file.source, self.page.number, words, self.page_image, start),
+        )
+
+    def picture(self, picture: Picture) -> Passage:
+        head = f"[{self.file.source}, page {self.page.number}: {picture.says}]"
+        text = f"{head}\n{picture.text}" if picture.text else head
+        shift = len(head) + 1
+        words = tuple(replace(word, start=word.start + shift, end=word.end + shift) for word in picture.words)
+        return Passage(
+            id=self._id(f"{picture.kind}:{picture.view.box}", picture.view.asset),
+            doc_id=self.file.doc_id,
+            views=(picture.view,),
+            llm_text=text,
+            metadata=self._metadata(picture.kind),
+            provenance=Provenance(self.file.source, self.page.number, words, self.page_image),
+        )
+
+    def _id(self, place: str, content: str) -> str:
+        position = f"{self.page.number}:{place}"
+        return passage_id(self.tenant, source=self.file.doc_id, position=position, content=content)
+
+    def _metadata(self, origin: str) -> dict[str, JsonValue]:
+        return {"source": self.file.source, "page": self.page.number, "origin": origin}
+
+    def _headed(self, start: int) -> dict[str, JsonValue]:
+        """The document's title, and the last heading above the passage or the one it begins with."""
+        if self.page.title is None:
+            return {}
+        end = self.page.text.find("\n", start)
+        above = _HEADING.findall(self.page.text, 0, len(self.page.text) if end < 0 else end)
+        known = {"title": self.page.title, "heading": above[-1] if above else ""}
+        return {key: value for key, value in known.items() if value}
 
 
 def _words(words: Sequence[Word], start: int, end: int) -> tuple[Word, ...]:
@@ -96,9 +137,3 @@ def _words(words: Sequence[Word], start: int, end: int) -> tuple[Word, ...]:
         for word in words
         if word.start < end and word.end > start
     )
-
-
-def retrieval_text(text: str) -> str:
-    """What retrieval reads of this text: hyphenated words joined, one space for any white space, NFC."""
-    text = _INVISIBLE.sub("", _HYPHENATED.sub("", text)).translate(_LIGATURES)
-    return _BROKEN.sub("", unicodedata.normalize("NFC", " ".join(text.split())))

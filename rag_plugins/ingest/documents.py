@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import stat
@@ -14,13 +15,15 @@ from rag_plugins.errors import BadDocument
 
 __all__ = ["KINDS", "Found", "Kind", "SourceFile", "find_documents"]
 
-Kind: TypeAlias = Literal["image", "pdf", "text"]
+Kind: TypeAlias = Literal["image", "pdf", "text", "markdown", "html", "docx"]
 
 KINDS: dict[str, Kind] = {
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".gif"), "image"),
     ".pdf": "pdf",
     ".txt": "text",
-    ".md": "text",
+    **dict.fromkeys((".md", ".markdown"), "markdown"),
+    **dict.fromkeys((".html", ".htm", ".xhtml"), "html"),
+    ".docx": "docx",
 }
 """What is read, by suffix in lower case."""
 
@@ -49,10 +52,11 @@ class Found:
 
 
 def find_documents(paths: Sequence[str | Path], root: Path | None = None) -> Found:
-    """Files, and the supported files in and below folders, each once; never raises for one of them.
+    """Files, the supported files in and below folders, and what patterns (`scans/**/*.pdf`) match, each once.
 
-    Missing, unreadable, unsupported or, given a root, outside it: a `BadDocument`. In folders hidden and
-    unsupported files are passed over, and symlinks to folders are not followed.
+    Never raises for one of them. Missing, unreadable, unsupported or, given a root, outside it: a
+    `BadDocument`; a pattern that nothing matches is one too. In folders and of what a pattern matches hidden
+    and unsupported files are passed over, and symlinks to folders are not followed.
     """
     base = None if root is None else _absolute(root)
     files: dict[str, SourceFile] = {}
@@ -85,13 +89,45 @@ def _listed(path: str | Path) -> Iterator[Path | BadDocument]:
         if not str(path):
             raise BadDocument("", None, "an empty path: give a file or a folder, '.' for the current one")
         absolute = _absolute(Path(path))
-        mode = os.stat(absolute).st_mode
+        # What stands there under this very name is meant, even if the name reads like a pattern.
+        pattern = glob.has_magic(str(absolute)) and not os.path.lexists(absolute)
+        found = _matching(absolute) if pattern else [absolute]
     except BadDocument as error:
         yield error
     except (OSError, ValueError) as error:
         yield BadDocument(_shown(path), None, _why(error))
     else:
-        yield from _walk(absolute) if stat.S_ISDIR(mode) else (absolute,)
+        for name in found:
+            yield from _opened(name)
+
+
+def _matching(pattern: Path) -> list[Path]:
+    """What a pattern matches, sorted."""
+    first = next(n for n, part in enumerate(pattern.parts) if glob.has_magic(part))
+    base, rest = Path(*pattern.parts[:first]), pattern.parts[first:]
+    os.stat(base)
+    found = [path for path in sorted(base.glob(str(Path(*rest)))) if _is_meant(path, base)]
+    if not found:
+        raise BadDocument(_shown(pattern), None, f"matches nothing that is supported: {' '.join(KINDS)}")
+    return found
+
+
+def _is_meant(path: Path, base: Path) -> bool:
+    inner = path.relative_to(base)
+    hidden = any(part.startswith(".") for part in inner.parts)
+    linked = any((base / folder).is_symlink() for folder in inner.parents[:-1])
+    if hidden or linked:
+        return False
+    return path.suffix.lower() in KINDS or (path.is_dir() and not path.is_symlink())
+
+
+def _opened(path: Path) -> Iterator[Path | BadDocument]:
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError) as error:
+        yield BadDocument(_shown(path), None, _why(error))
+    else:
+        yield from _walk(path) if stat.S_ISDIR(mode) else (path,)
 
 
 def _walk(folder: Path) -> Iterator[Path | BadDocument]:

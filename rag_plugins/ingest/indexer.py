@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
 from time import perf_counter
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -17,6 +19,7 @@ from rag_plugins.ingest.chunking import chunk
 from rag_plugins.ingest.documents import SourceFile, find_documents
 from rag_plugins.ingest.manifest import DocumentRecord
 from rag_plugins.ingest.pages import Page, read_pages
+from rag_plugins.ingest.policy import ViewPolicy
 from rag_plugins.ingest.writer import Writer
 from rag_plugins.store.assets import AssetStore
 from rag_plugins.text import digest
@@ -27,21 +30,30 @@ __all__ = ["IngestSummary", "Indexer"]
 _GROUP = 64
 """Passages stored together at least: encoders work best on many, and a stopped run repeats few."""
 
-_READER = 1
+_READER = 2
 """Raised whenever pages are read or cut differently, so that documents are read again."""
 
 
 @dataclass(frozen=True, slots=True)
 class IngestSummary:
-    """One run: documents stored, of them replaced, those unchanged, and what could not be read."""
+    """One run: documents stored, of them replaced, those unchanged, and what could not be read.
+
+    Each of the `pages` has its text from a `text_layer`, was `recognised`, is `plain` text, or is one of the
+    `pictures`, in which nothing could be read. `confidence` is the mean of all words recognised, 0 to 1; None
+    where there were none.
+    """
 
     documents: int = 0
     replaced: int = 0
     unchanged: int = 0
     pages: int = 0
+    text_layer: int = 0
     recognised: int = 0
+    plain: int = 0
+    pictures: int = 0
     passages: int = 0
     seconds: float = 0.0
+    confidence: float | None = None
     bad: tuple[BadDocument, ...] = ()
 
     @property
@@ -52,13 +64,21 @@ class IngestSummary:
 
 @dataclass(slots=True)
 class _Document:
-    """A document on its way through one run."""
+    """A document on its way through one run: pages counted by where their text is from, words by 1 each."""
 
     file: SourceFile
     passages: list[Passage] = field(default_factory=list[Passage])
     bad: list[BadDocument] = field(default_factory=list[BadDocument])
-    pages: int = 0
-    recognised: int = 0
+    pages: Counter[str] = field(default_factory=Counter[str])
+    words: int = 0
+    sureness: float = 0.0
+
+    def count(self, page: Page) -> None:
+        self.pages[page.origin if page.text.strip() else "picture"] += 1
+        known = [word.confidence for word in page.words if word.confidence is not None]
+        known += [piece.confidence for line in page.seen for piece in line if piece.confidence is not None]
+        self.words += len(known)
+        self.sureness += sum(known)
 
 
 class Indexer:
@@ -70,7 +90,8 @@ class Indexer:
         self._assets = assets
         self._config = config
         self._tenant = tenant
-        self._settings = _settings(config)
+        self._policy = ViewPolicy.of(config)
+        self._settings = _settings(config, self._policy)
 
     def ingest(
         self, paths: Sequence[str | Path], *, root: Path | None = None, progress: bool = False
@@ -98,15 +119,12 @@ class Indexer:
 
     def _read(self, files: Sequence[SourceFile], progress: bool) -> Iterator[_Document]:
         """Pages, read in parallel, gathered into documents and cut into passages."""
-        with tqdm(total=len(files), unit="file", desc="Reading", disable=not progress) as bar:
-            pages = 0
-            for file, items in groupby(read_pages(files, self._config.ocr), key=lambda item: item[0]):
-                document = self._gather(file, (page for _, page in items))
-                pages += document.pages
-                rate = pages / max(perf_counter() - bar.start_t, 1e-9) if progress else 0.0
-                bar.set_postfix_str(f"{pages} pages, {rate:.1f} pages/s", refresh=False)
+        config = self._config
+        pages = read_pages(files, config.ocr, self._policy, config.ingest.passwords)
+        with tqdm(total=len(files), unit="file", desc="Reading", disable=not progress, miniters=0) as bar:
+            for file, items in groupby(_shown(pages, bar), key=lambda item: item[0]):
+                yield self._gather(file, (page for _, page in items))
                 bar.update()
-                yield document
 
     def _gather(self, file: SourceFile, pages: Iterable[Page | BadDocument]) -> _Document:
         document = _Document(file)
@@ -114,11 +132,10 @@ class Indexer:
             if isinstance(page, BadDocument):
                 document.bad.append(page)
                 continue
+            document.count(page)
             image = self._assets.put(page.image) if page.image else None
-            document.pages += 1
-            document.recognised += page.origin == "ocr"
             document.passages += chunk(
-                page, file, self._config.chunking, tenant=self._tenant, page_image=image
+                page, file, self._config.chunking, self._policy, tenant=self._tenant, page_image=image
             )
         return document
 
@@ -145,15 +162,28 @@ class Indexer:
             tuple(passage.id for passage in document.passages),
             document.file.sha256,
             self._settings,
-            document.pages,
+            document.pages.total(),
             complete=not document.bad,
         )
 
 
-def _settings(config: Config) -> str:
+def _shown(
+    pages: Iterable[tuple[SourceFile, Page | BadDocument]], bar: tqdm[NoReturn]
+) -> Iterator[tuple[SourceFile, Page | BadDocument]]:
+    """The same, counted on the bar as they come: a single file may have a thousand."""
+    for number, item in enumerate(pages, start=1):
+        if not bar.disable:
+            rate = number / max(perf_counter() - bar.start_t, 1e-9)
+            bar.set_postfix_str(f"{number} pages, {rate:.1f} pages/s", refresh=False)
+            bar.update(0)
+        yield item
+
+
+def _settings(config: Config, policy: ViewPolicy) -> str:
     """What passages depend on beside the file."""
     ocr = config.ocr
-    return digest(json.dumps([_READER, ocr.languages, ocr.dpi, ocr.max_pages, config.chunking.model_dump()]))
+    read = [ocr.engine, ocr.languages, ocr.dpi, ocr.max_pages]
+    return digest(json.dumps([_READER, read, config.chunking.model_dump(), asdict(policy)]))
 
 
 def _summary(
@@ -164,13 +194,19 @@ def _summary(
     seconds: float,
 ) -> IngestSummary:
     stored = [document for document in done if document.pages]
+    pages = sum((document.pages for document in stored), Counter[str]())
+    words = sum(document.words for document in stored)
     return IngestSummary(
         documents=len(stored),
         replaced=sum(document.file.doc_id in known for document in stored),
         unchanged=unchanged,
-        pages=sum(document.pages for document in stored),
-        recognised=sum(document.recognised for document in stored),
+        pages=pages.total(),
+        text_layer=pages["text-layer"],
+        recognised=pages["ocr"],
+        plain=pages["text"],
+        pictures=pages["picture"],
         passages=sum(len(document.passages) for document in stored),
         seconds=seconds,
+        confidence=sum(document.sureness for document in stored) / words if words else None,
         bad=(*bad, *(error for document in done for error in document.bad)),
     )

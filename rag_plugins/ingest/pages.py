@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
 
 from rag_plugins.config import OcrConfig
 from rag_plugins.errors import BadDocument, require
 from rag_plugins.ingest.documents import SourceFile
-from rag_plugins.ingest.sheets import MAX_PIXELS, Sheet, Sheets, attempt, too_many_pages
-from rag_plugins.ingest.text import assemble, clean
-from rag_plugins.types import Word
+from rag_plugins.ingest.markup import markup_sheets
+from rag_plugins.ingest.plain import text_sheets
+from rag_plugins.ingest.policy import Origin, ViewPolicy
+from rag_plugins.ingest.sheets import MAX_PIXELS, Sheet, Sheets, attempt
+from rag_plugins.ingest.text import Piece, assemble
+from rag_plugins.types import Box, Word
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 __all__ = ["Page", "read_pages"]
 
-MAX_TEXT_BYTES = 64 * 2**20
+UNFOUND = (
+    "nothing would find it: no leg reads its image, and none its text, by ingest.text or for want of such"
+)
 
 _PIXELS_AHEAD = 3 * MAX_PIXELS
 """Decoded pages that wait to be recognised: 360 MB at most, two pages a worker at the usual 9 million."""
@@ -31,34 +40,45 @@ class Page:
     """A page that was read.
 
     `text` is what the LLM would read of the whole page, `words` are spans into it with boxes (none for
-    plain text files), `image` is the upright page as PNG or WEBP that the boxes are fractions of.
+    plain text files), `image` is the upright page as PNG or WEBP that the boxes are fractions of. `title`:
+    see `Sheet`. Where the policy asks for them: `seen`, the lines recognised on a page with a text layer, and
+    `figures`; `blank` says that a page without text shows nothing else either.
     """
 
     number: int
     text: str
     words: tuple[Word, ...]
     image: bytes | None
-    origin: Literal["text", "text-layer", "ocr"]
+    origin: Origin
+    title: str | None = None
+    seen: tuple[tuple[Piece, ...], ...] = ()
+    figures: tuple[Box, ...] = ()
+    blank: bool = False
 
 
 def read_pages(
-    files: Iterable[SourceFile], config: OcrConfig
+    files: Iterable[SourceFile],
+    config: OcrConfig,
+    policy: ViewPolicy | None = None,
+    passwords: Sequence[SecretStr] = (),
 ) -> Generator[tuple[SourceFile, Page | BadDocument], None, None]:
     """Every page of every file, in order. What cannot be read is a `BadDocument` in its place.
 
-    Decoding is serial (PDFium is not thread-safe), recognition runs ahead on one worker a core. Closing
-    the generator drops what waits. Raises `MissingExtra`, `MissingProgram` and `ConfigError` only.
+    `policy` says what else there is to be seen on a page, `passwords` are tried on locked files. Decoding is
+    serial (PDFium is not thread-safe), recognition runs ahead on one worker a core. Closing the generator
+    drops what waits. Raises `MissingExtra`, `MissingProgram` and `ConfigError` only.
     """
+    reader = _Reader(config, policy or ViewPolicy(), passwords)
     workers = config.workers or os.cpu_count() or 1
     pool = ThreadPoolExecutor(workers, thread_name_prefix="ocr")
     waiting: deque[_Waiting] = deque()
-    with closing(_all_sheets(files, config)) as sheets:
+    with closing(_all_sheets(files, reader)) as sheets:
         try:
             for file, sheet in sheets:
                 ahead = _PIXELS_AHEAD - _size(sheet)
                 while len(waiting) >= 2 * workers or (waiting and _pixels(waiting) > ahead):
                     yield waiting.popleft().result()
-                waiting.append(_Waiting(file, _size(sheet), pool.submit(_page, file, sheet, config)))
+                waiting.append(_Waiting(file, _size(sheet), pool.submit(reader.page, file, sheet)))
             while waiting:
                 yield waiting.popleft().result()
         finally:
@@ -86,7 +106,7 @@ def _size(sheet: Sheet | BadDocument) -> int:
 
 
 def _all_sheets(
-    files: Iterable[SourceFile], config: OcrConfig
+    files: Iterable[SourceFile], reader: _Reader
 ) -> Generator[tuple[SourceFile, Sheet | BadDocument], None, None]:
     for file in files:
         size = attempt(file.source, None, os.path.getsize, file.path)
@@ -95,70 +115,72 @@ def _all_sheets(
         elif size == 0:
             yield file, BadDocument(file.source, None, "the file is empty")
         else:
-            with closing(_sheets(file, config)) as sheets:
+            with closing(reader.sheets(file)) as sheets:
                 for sheet in sheets:
                     yield file, sheet
 
 
-def _sheets(file: SourceFile, config: OcrConfig) -> Sheets:
-    if file.kind == "text":
-        return _text_sheets(file, config)
-    for module in ("PIL", "pypdfium2", "pytesseract"):
-        require(module, extra="ocr")
-    if file.kind == "image":
-        from rag_plugins.ingest.images import image_sheets
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads files into sheets, one after the other, and sheets into pages, side by side."""
 
-        return image_sheets(file, config)
-    from rag_plugins.ingest.pdf import pdf_sheets
+    config: OcrConfig
+    policy: ViewPolicy
+    passwords: Sequence[SecretStr]
 
-    return pdf_sheets(file, config)
+    def sheets(self, file: SourceFile) -> Sheets:
+        if file.kind == "text":
+            return text_sheets(file, self.config)
+        if file.kind in ("docx", "html", "markdown"):
+            return markup_sheets(file)
+        for module in ("PIL", "pypdfium2", "pytesseract"):
+            require(module, extra="ocr")
+        if file.kind == "image":
+            from rag_plugins.ingest.images import image_sheets
 
+            return image_sheets(file, self.config)
+        from rag_plugins.ingest.pdf import pdf_sheets
 
-def _text_sheets(file: SourceFile, config: OcrConfig) -> Sheets:
-    """One sheet a file, or one between form feeds."""
-    whole = attempt(file.source, None, _decoded, file)
-    if isinstance(whole, BadDocument):
-        yield whole
-        return
-    for number, text in enumerate(map(clean, whole.split("\f")), start=1):
-        if number > config.max_pages:
-            yield too_many_pages(file.source, config.max_pages)
-            return
-        if text.strip():
-            yield Sheet(number, None, text)
+        return pdf_sheets(file, self.config, self.passwords, fine=self.policy.recognises_all)
 
+    def page(self, file: SourceFile, sheet: Sheet | BadDocument) -> Page | BadDocument:
+        if isinstance(sheet, BadDocument):
+            return sheet
+        return attempt(file.source, sheet.number, self._page, file, sheet)
 
-def _decoded(file: SourceFile) -> str:
-    if os.stat(file.path).st_size > MAX_TEXT_BYTES:
-        raise BadDocument(file.source, None, f"over {MAX_TEXT_BYTES >> 20} MiB of text: split the file")
-    data = file.path.read_bytes()
-    coding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8"
-    try:
-        text = data.decode(coding)
-    except UnicodeDecodeError as error:
-        raise BadDocument(
-            file.source, None, f"not {coding} text (byte {error.start}): save the file as UTF-8"
-        ) from error
-    if not clean(text).strip():
-        raise BadDocument(file.source, None, "the file holds no text")
-    return text
+    def _page(self, file: SourceFile, sheet: Sheet) -> Page:
+        origin: Origin = "text" if sheet.image is None else "ocr" if sheet.text is None else "text-layer"
+        if not self.policy.finds(origin, sheet.image is not None):
+            raise BadDocument(file.source, sheet.number, UNFOUND)
+        if sheet.image is None:
+            return Page(sheet.number, sheet.text or "", (), None, origin, sheet.title)
+        return self._recognised(sheet, sheet.image) if origin == "ocr" else self._layered(sheet, sheet.image)
 
+    def _recognised(self, sheet: Sheet, image: Image) -> Page:
+        from rag_plugins.ingest.images import encode
+        from rag_plugins.ingest.ocr import recognise
 
-def _page(file: SourceFile, sheet: Sheet | BadDocument, config: OcrConfig) -> Page | BadDocument:
-    if isinstance(sheet, BadDocument):
-        return sheet
-    return attempt(file.source, sheet.number, _finished, sheet, config)
+        reading = recognise(image, self.config)
+        text, words = assemble(reading.paragraphs)
+        return self._looked_at(Page(sheet.number, text, words, encode(reading.image), "ocr"), reading.image)
 
+    def _layered(self, sheet: Sheet, image: Image) -> Page:
+        from rag_plugins.ingest.images import encode
 
-def _finished(sheet: Sheet, config: OcrConfig) -> Page:
-    if sheet.image is None:
-        return Page(sheet.number, sheet.text or "", (), None, "text")
-    from rag_plugins.ingest.images import encode
+        page = Page(sheet.number, sheet.text or "", sheet.words, encode(image), "text-layer")
+        if self.policy.recognises_all:
+            from rag_plugins.ingest.ocr import recognise
 
-    if sheet.text is not None:
-        return Page(sheet.number, sheet.text, sheet.words, encode(sheet.image), "text-layer")
-    from rag_plugins.ingest.ocr import recognise
+            paragraphs = recognise(image, self.config).paragraphs
+            page = replace(page, seen=tuple(tuple(line) for lines in paragraphs for line in lines))
+        return self._looked_at(page, image)
 
-    reading = recognise(sheet.image, config)
-    text, words = assemble(reading.paragraphs)
-    return Page(sheet.number, text, words, encode(reading.image), "ocr")
+    def _looked_at(self, page: Page, image: Image) -> Page:
+        """With what an image leg could find beside the words."""
+        if self.policy.images is None:
+            return page
+        from rag_plugins.ingest.figures import figures, is_blank
+
+        if not page.text.strip():
+            return replace(page, blank=is_blank(image))
+        return replace(page, figures=figures(image, page.words)) if self.policy.images == "regions" else page

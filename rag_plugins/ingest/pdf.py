@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 from PIL import Image
+from pydantic import SecretStr
 
 from rag_plugins.config import OcrConfig
 from rag_plugins.errors import BadDocument
@@ -21,7 +23,8 @@ from rag_plugins.ingest.textlayer import text_layer
 
 __all__ = ["pdf_sheets"]
 
-LOCKED = "encrypted: save a copy without a password"
+LOCKED = "encrypted: give its password (ingest.passwords, --password), or save a copy without one"
+STILL_LOCKED = "encrypted, and no password given opens it (ingest.passwords, --password)"
 DAMAGED = "not a readable PDF: damaged, cut off, or something else under this name"
 
 POINTS = 72
@@ -40,16 +43,21 @@ _LOCK = threading.Lock()
 """PDFium is not thread-safe, not even across documents."""
 
 
-def pdf_sheets(file: SourceFile, config: OcrConfig) -> Sheets:
-    """One sheet a page, with text and words where the page has a text layer."""
-    document = attempt(file.source, None, _open, file)
+def pdf_sheets(
+    file: SourceFile, config: OcrConfig, passwords: Sequence[SecretStr] = (), *, fine: bool = False
+) -> Sheets:
+    """One sheet a page, with text and words where the page has a text layer.
+
+    `passwords` are tried in turn where the file is locked. `fine`: every page as for recognition.
+    """
+    document = attempt(file.source, None, _open, file, passwords)
     if isinstance(document, BadDocument):
         yield document
         return
     try:
         pages = len(document)
         for number in range(1, min(pages, config.max_pages) + 1):
-            yield attempt(file.source, number, _sheet, document, file, number, config)
+            yield attempt(file.source, number, _sheet, document, file, number, config, fine)
         if pages == 0:
             yield BadDocument(file.source, None, "the PDF has no pages")
         if pages > config.max_pages:
@@ -59,24 +67,33 @@ def pdf_sheets(file: SourceFile, config: OcrConfig) -> Sheets:
             document.close()
 
 
-def _open(file: SourceFile) -> pdfium.PdfDocument:
+def _open(file: SourceFile, passwords: Sequence[SecretStr]) -> pdfium.PdfDocument:
     with _LOCK:
-        try:
-            document = pdfium.PdfDocument(file.path)
-        except pdfium.PdfiumError as error:
-            locked = error.err_code == raw.FPDF_ERR_PASSWORD
-            raise BadDocument(file.source, None, LOCKED if locked else DAMAGED) from error
+        document = _unlocked(file, passwords)
         document.init_forms()
         return document
 
 
-def _sheet(document: pdfium.PdfDocument, file: SourceFile, number: int, config: OcrConfig) -> Sheet:
+def _unlocked(file: SourceFile, passwords: Sequence[SecretStr]) -> pdfium.PdfDocument:
+    for password in ("", *(password.get_secret_value() for password in passwords)):
+        try:
+            return pdfium.PdfDocument(file.path, password)
+        except pdfium.PdfiumError as error:
+            if error.err_code != raw.FPDF_ERR_PASSWORD:
+                raise BadDocument(file.source, None, DAMAGED) from error
+    raise BadDocument(file.source, None, STILL_LOCKED if passwords else LOCKED)
+
+
+def _sheet(
+    document: pdfium.PdfDocument, file: SourceFile, number: int, config: OcrConfig, fine: bool
+) -> Sheet:
     with _LOCK, closing(_page(document, number)) as page:
         paragraphs = text_layer(page)
         if not paragraphs:
             return Sheet(number, _rendered(page, config.dpi, file, number))
         text, words = assemble(paragraphs)
-        return Sheet(number, _rendered(page, REPORT_DPI, file, number, STORED_SIDE), text, words)
+        dpi, side = (config.dpi, MAX_SIDE) if fine else (REPORT_DPI, STORED_SIDE)
+        return Sheet(number, _rendered(page, dpi, file, number, side), text, words)
 
 
 def _page(document: pdfium.PdfDocument, number: int) -> pdfium.PdfPage:

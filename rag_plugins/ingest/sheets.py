@@ -23,12 +23,16 @@ MAX_PIXELS = 40_000_000
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A page as its file gives it: `text` None means that the image (modes 1, L, RGB) is to be recognised."""
+    """A page as its file gives it: `text` None means that the image (modes 1, L, RGB) is to be recognised.
+
+    `title`: of a document with headings, which are the lines of its text that begin with #; None for others.
+    """
 
     number: int
     image: Image | None
     text: str | None = None
     words: tuple[Word, ...] = ()
+    title: str | None = None
 
 
 Sheets: TypeAlias = Generator[Sheet | BadDocument, None, None]

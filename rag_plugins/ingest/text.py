@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rag_plugins.types import Box, Word
 
-__all__ = ["CJK", "SPACELESS", "Piece", "Lines", "assemble", "clean", "spaceless"]
+__all__ = ["CJK", "SPACELESS", "Piece", "Lines", "assemble", "clean", "retrieval_text", "spaceless"]
 
 CJK = "\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
 """Chinese, Japanese and Korean characters, for a regular expression's brackets."""
@@ -20,12 +21,22 @@ SPACELESS = (
 
 _SPACELESS = re.compile(f"[{SPACELESS}]")
 _BREAKS = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
+_HYPHENATED = re.compile(r"(?<=[^\W\d_])[-\u2010\u00ad]\s*\n\s*(?=[a-zà-öø-ÿ])")
+_INVISIBLE = re.compile("[\u00ad\u200b\u2060]")
+_BROKEN = re.compile(rf"(?<=[{SPACELESS}])\s+(?=[{SPACELESS}])")
+_LIGATURES = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)}
 _UNSEEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufeff\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 
 
 def clean(text: str) -> str:
     """One kind of line break; no control characters, lone surrogates, non-characters or byte order marks."""
     return _UNSEEN.sub("", _BREAKS.sub("\n", text))
+
+
+def retrieval_text(text: str) -> str:
+    """What retrieval reads of this text: hyphenated words joined, one space for any white space, NFC."""
+    text = _INVISIBLE.sub("", _HYPHENATED.sub("", text)).translate(_LIGATURES)
+    return _BROKEN.sub("", unicodedata.normalize("NFC", " ".join(text.split())))
 
 
 def spaceless(char: str) -> bool:

@@ -23,7 +23,7 @@ def ids(paths: list[Path], root: Path | None) -> list[str]:
 
 
 def test_a_folder_gives_its_supported_files_sorted(tmp_path: Path):
-    tree(tmp_path, "b.txt", "a/z.PDF", "a/y.png", "c.docx", ".hidden.txt", ".git/x.txt", "a/noise")
+    tree(tmp_path, "b.txt", "a/z.PDF", "a/y.png", "c.exe", ".hidden.txt", ".git/x.txt", "a/noise")
     found = find_documents([tmp_path], tmp_path)
     assert [file.doc_id for file in found.files] == ["a/y.png", "a/z.PDF", "b.txt"]
     assert found.bad == ()
@@ -51,12 +51,12 @@ def test_relative_paths_start_at_the_working_folder(tmp_path: Path, monkeypatch:
 
 
 def test_each_useless_path_is_one_failure_and_the_rest_is_found(tmp_path: Path):
-    tree(tmp_path, "good.txt", "bad.docx", "bare")
+    tree(tmp_path, "good.txt", "bad.exe", "bare")
     os.mkfifo(tmp_path / "pipe.txt")
     paths = [
         "",
         "nul\0",
-        *(tmp_path / name for name in ("absent.txt", "bad.docx", "bare", "pipe.txt", "good.txt")),
+        *(tmp_path / name for name in ("absent.txt", "bad.exe", "bare", "pipe.txt", "good.txt")),
     ]
     found = find_documents(paths)
     assert [file.path.name for file in found.files] == ["good.txt"]
@@ -65,7 +65,7 @@ def test_each_useless_path_is_one_failure_and_the_rest_is_found(tmp_path: Path):
     assert "empty path" in reasons[0]
     assert "null" in reasons[1]
     assert "No such file" in reasons[2]
-    assert reasons[3].startswith(".docx: supported are .png")
+    assert reasons[3].startswith(".exe: supported are .png")
     assert reasons[4].startswith("no suffix")
     assert reasons[5] == "not a regular file"
 
@@ -105,4 +105,53 @@ def test_a_name_that_no_store_could_take_is_a_failure_that_can_be_printed(tmp_pa
 
 def test_suffixes_are_lower_case_and_each_has_a_reader():
     assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in KINDS)
-    assert set(KINDS.values()) == {"image", "pdf", "text"}
+    assert set(KINDS.values()) == {"image", "pdf", "text", "markdown", "html", "docx"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("scans/*.pdf", ["scans/a.pdf"]),
+        ("scans/**/*.pdf", ["scans/a.pdf", "scans/deep/er/c.pdf", "scans/sub/b.pdf"]),
+        ("scans/*/?.p[dn]?", ["scans/sub/b.pdf", "scans/sub/b.png"]),
+        ("*/sub", ["scans/sub/b.pdf", "scans/sub/b.png"]),  # A folder that matches is read whole.
+        ("scans/**", ["scans/a.pdf", "scans/deep/er/c.pdf", "scans/sub/b.pdf", "scans/sub/b.png"]),
+    ],
+)
+def test_a_pattern_stands_for_what_it_matches(tmp_path: Path, pattern: str, expected: list[str]):
+    names = ("a.pdf", "a.exe", ".hidden.pdf", ".git/x.pdf", "sub/b.pdf", "sub/b.png", "deep/er/c.pdf")
+    tree(tmp_path / "scans", *names)
+    (tmp_path / "scans/loop").symlink_to(tmp_path / "scans")
+    found = find_documents([tmp_path / pattern], tmp_path)
+    assert sorted(file.doc_id for file in found.files) == expected
+    assert found.bad == ()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        ("*.pdf", "matches nothing that is supported: .png"),
+        ("*.exe", "matches nothing that is supported"),
+        ("absent/*.pdf", "No such file"),
+        ("a**.txt", "'**'"),
+    ],
+)
+def test_a_pattern_that_gives_nothing_is_a_failure(tmp_path: Path, pattern: str, reason: str):
+    tree(tmp_path, "a.txt", "b.exe")
+    found = find_documents([tmp_path / pattern, tmp_path / "a.txt"], tmp_path)
+    if pattern.startswith("a**") and not found.bad:
+        pytest.skip("this Python reads a** as a*")
+    (failure,) = found.bad
+    assert reason in failure.reason
+    assert [file.doc_id for file in found.files] == ["a.txt"]
+
+
+def test_a_file_whose_name_reads_like_a_pattern_is_that_file(tmp_path: Path):
+    tree(tmp_path, "scan[1].txt", "scan1.txt")
+    assert ids([tmp_path / "scan[1].txt"], tmp_path) == ["scan[1].txt"]
+
+
+def test_a_pattern_does_not_lead_out_of_the_root(tmp_path: Path):
+    tree(tmp_path, "in/a.txt", "b.txt")
+    found = find_documents([tmp_path / "in/../*.txt"], tmp_path / "in")
+    assert found.files == () and "outside the root" in found.bad[0].reason

@@ -6,6 +6,7 @@ import threading
 import time
 from pathlib import Path
 
+import docx
 import pytest
 from ingest_support import drawn, failure_of, page_of, read
 from PIL import Image
@@ -29,6 +30,10 @@ def whole(path: Path) -> bytes:
         canvas = Canvas(str(path))
         canvas.drawString(50, 50, "sound")
         canvas.save()
+    elif kind == "docx":
+        document = docx.Document()
+        document.add_paragraph("sound")
+        document.save(str(path))
     else:
         path.write_text("sound text é")
     return path.read_bytes()
@@ -55,7 +60,7 @@ def test_random_bytes_are_one_failure(tmp_path: Path, suffix: str):
 def test_a_truncated_file_is_one_failure(tmp_path: Path, suffix: str):
     path = tmp_path / f"cut{suffix}"
     data = whole(path)
-    path.write_bytes(data[:-1] if KINDS[suffix] == "text" else data[: len(data) // 2])
+    path.write_bytes(data[:-1] if KINDS[suffix] in ("text", "html", "markdown") else data[: len(data) // 2])
     assert len(failure_of(path).reason) < 200
 
 

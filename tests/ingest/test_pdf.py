@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -186,7 +187,24 @@ def test_a_blank_page_is_an_empty_page(pdf: Make):
 
 def test_a_locked_pdf_is_refused_and_says_why(pdf: Make):
     failure = failure_of(pdf(lines("secret"), encrypt=StandardEncryption("open sesame")))
-    assert (failure.page, failure.reason) == (None, "encrypted: save a copy without a password")
+    assert failure.page is None
+    assert failure.reason.startswith("encrypted: give its password (ingest.passwords, --password)")
+
+
+@pytest.mark.parametrize("strength", [40, 128])
+@pytest.mark.parametrize("password", ["open sesame", "Geheimnis für Ödön"])
+def test_passwords_are_tried_in_turn(pdf: Make, strength: int, password: str):
+    path = pdf(lines("Opened."), encrypt=StandardEncryption(password, "owner's", strength=strength))
+    (page,) = read(path, passwords=["wrong", "", password])
+    assert isinstance(page, Page) and page.text == "Opened."
+
+
+def test_wrong_passwords_are_refused_and_never_shown(pdf: Make):
+    path = pdf(lines("secret"), encrypt=StandardEncryption("open sesame"))
+    failure = failure_of(path, passwords=["canary-1", "canary-2"])
+    assert failure.reason == "encrypted, and no password given opens it (ingest.passwords, --password)"
+    told = "".join(traceback.format_exception(failure)) + repr(failure)
+    assert "canary" not in told
 
 
 def test_a_pdf_that_only_its_owner_may_change_is_read(pdf: Make):
