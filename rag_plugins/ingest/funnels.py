@@ -27,7 +27,7 @@ from rag_plugins.vectors import Matrix
 __all__ = ["ENOUGH", "FunnelKeeper"]
 
 ENOUGH = 500
-"""Passages from which on a funnel is used: fewer are searched as fast without."""
+"""Passages with a vector from which on a funnel is used: fewer are searched as fast without."""
 
 _RETUNE = 4
 """Keeps are tuned for a collection so many times as large, and tuned again when it is."""
@@ -75,7 +75,7 @@ class FunnelKeeper:
         if self._most < self._due:
             return
         try:
-            self._most = rows = self._store.count()
+            self._most = rows = self._store.count(self._field)
             if rows >= self._due:
                 self._renew(rows)
         except Exception:  # Whatever it was, the passages are stored, and found as before.
@@ -89,11 +89,11 @@ class FunnelKeeper:
         `queries` are by default sentences of the passages. Raises `BadInput` below 500 passages,
         `ConfigError` where the vectors cannot be cut.
         """
-        ids = self._store.ids()
+        ids = self._store.ids(field=self._field)
         if len(ids) < ENOUGH:
             raise BadInput(
-                f"leg {self._field}: {len(ids)} passages; with fewer than {ENOUGH} the exact search is used, "
-                "and as fast: add more, then tune"
+                f"leg {self._field}: {len(ids)} passages have a vector; with fewer than {ENOUGH} the exact "
+                "search is used, and as fast: add more, then tune"
             )
         if not self._widths:
             raise ConfigError(self._impossible())
@@ -165,7 +165,7 @@ class FunnelKeeper:
         return wide and self._rotates and self._settings.rotation == "auto"
 
     def _renew(self, rows: int) -> None:
-        ids = self._store.ids()
+        ids = self._store.ids(field=self._field)
         if self._named:
             rotation = self._fit(ids, cuts(self._named, self._model.dim)[-1])
             self._set(Prefixes(self._named, rotation), replace(self._record, rows=0, fitted=rows))

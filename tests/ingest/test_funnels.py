@@ -1,6 +1,7 @@
 """Funnels as a collection grows, on a file and on a server: when they are tuned, of what, and what fails."""
 
 import logging
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,11 +10,12 @@ from funnel_support import WordEncoder, passages
 
 from rag_plugins.config import Config, DenseLeg, StoreConfig
 from rag_plugins.errors import BadInput, ConfigError
-from rag_plugins.funnel import Funnel
+from rag_plugins.funnel import Funnel, Rotation
 from rag_plugins.ingest.funnels import FunnelKeeper
 from rag_plugins.ingest.rows import RowMaker
 from rag_plugins.ingest.writer import Writer
 from rag_plugins.models.protocols import Leg, Representation
+from rag_plugins.store.schema import Row
 from rag_plugins.wiring import make_store
 
 
@@ -104,7 +106,7 @@ def test_rows_are_not_counted_where_nothing_can_be_due(open_, monkeypatch):
     leg = open_()
     counted = []
     count = leg.store.count
-    monkeypatch.setattr(leg.store, "count", lambda: counted.append(1) or count())
+    monkeypatch.setattr(leg.store, "count", lambda field: counted.append(1) or count(field))
     for n in range(10):
         leg.write(10, 10 * n)
     assert len(counted) == 1  # On opening nobody knows.
@@ -157,6 +159,21 @@ def test_a_prefix_alone_gives_its_own_ranking(open_):
     scores = prefixes.cut(leg.store.matrix("dense", ids), 96) @ prefixes.cut(query, 96)
     best = [ids[n] for n in np.argsort(-scores, kind="stable")[:5]]
     assert [id for id, _ in leg.store.search("dense", query, 5)] == best
+
+
+def test_passages_without_a_vector_count_for_nothing(open_, milvus_uri):
+    leg = open_(uri=milvus_uri)
+    pictures = [replace(passage, views=()) for passage in passages(400, 1000)]
+    leg.store.upsert([Row(passage, {}) for passage in pictures])
+    leg.write(499)
+    assert leg.store.prefixes("dense") is None and not leg.encoder.asked
+    leg.write(1, 499)
+    prefixes = leg.store.prefixes("dense")
+    assert leg.store.state.get(leg.keeper._key)["rows"] == 500
+    alone = Rotation.fit(leg.store.matrix("dense", leg.store.ids()), prefixes.rotation.width)
+    np.testing.assert_allclose(prefixes.rotation.columns, alone.columns, atol=1e-4)
+    assert leg.keeper.tune(0.9).rows == 500
+    assert recall(leg, 20, 10_000) >= 0.95
 
 
 def test_settings_that_change_change_the_search(open_):
@@ -281,7 +298,7 @@ def test_on_demand_it_is_tuned_for_what_is_asked(open_):
 def test_too_few_passages_are_not_tuned_on(open_):
     leg = open_()
     leg.write(120)
-    with pytest.raises(BadInput, match="120 passages.* fewer than 500"):
+    with pytest.raises(BadInput, match="120 passages have a vector; with fewer than 500"):
         leg.keeper.tune()
 
 
