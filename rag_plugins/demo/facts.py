@@ -8,9 +8,12 @@ from rag_plugins.config import (
     CrossEncoderConfig,
     DenseLeg,
     FusionConfig,
+    ImageLeg,
     LateInteractionConfig,
     LegConfig,
+    PageTokensLeg,
     RerankerConfig,
+    RobustLeg,
     SparseLeg,
 )
 from rag_plugins.demo.report import Fact
@@ -19,6 +22,8 @@ from rag_plugins.index import RagIndex
 from rag_plugins.ingest.indexer import IngestSummary
 from rag_plugins.models.dense import DenseEncoder
 from rag_plugins.models.sparse import SparseEncoder
+from rag_plugins.models.visual.page_tokens import PageTokensEncoder
+from rag_plugins.models.visual.single import ImageModelEncoder
 
 __all__ = ["ingestion_facts", "part_facts"]
 
@@ -72,6 +77,14 @@ def _leg(leg: LegConfig) -> Fact:
             return Fact(f"Leg {leg.name}", f"{leg.model}, learned sparse", f"weights from {source}")
         case Bm25Leg():
             return Fact(f"Leg {leg.name}", f"BM25, k1 {leg.k1}, b {leg.b}", "computed here, no weights")
+        case RobustLeg():
+            return Fact(f"Leg {leg.name}", "terms as misread text may hold them", "computed here, no weights")
+        case ImageLeg():
+            source = ImageModelEncoder(leg).source
+            return Fact(f"Leg {leg.name}", f"{leg.model}, a vector an image", f"weights from {source}")
+        case PageTokensLeg():
+            source = PageTokensEncoder(leg).source
+            return Fact(f"Leg {leg.name}", f"{leg.model}, late interaction", f"weights from {source}")
 
 
 def _fusion(fusion: FusionConfig) -> str:

@@ -11,12 +11,22 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
-from rag_plugins.config import Bm25Leg, ComputeConfig, Config, CrossEncoderConfig, DenseLeg, SparseLeg
+from rag_plugins.config import (
+    Bm25Leg,
+    ComputeConfig,
+    Config,
+    CrossEncoderConfig,
+    DenseLeg,
+    ImageLeg,
+    PageTokensLeg,
+    RobustLeg,
+    SparseLeg,
+)
 from rag_plugins.errors import MissingExtra, MissingProgram, ModelNotFound, RagPluginsError, require
 from rag_plugins.models.backend import first_line, may_download
 from rag_plugins.models.compute.kept import folder
 from rag_plugins.models.compute.rule import BF16, Choice, choose, processor, processors
-from rag_plugins.models.presets import DENSE_PRESETS, RERANKER_PRESETS, SPARSE_PRESETS
+from rag_plugins.models.presets import DENSE_PRESETS, IMAGE_PRESETS, RERANKER_PRESETS, SPARSE_PRESETS
 from rag_plugins.models.rerank.cross_encoder import CrossEncoderReranker
 from rag_plugins.types import JsonValue
 from rag_plugins.wiring import Model, make_legs
@@ -45,12 +55,12 @@ _INT8 = frozenset({"amx_int8", "avx512_vnni", "avx_vnni", "i8mm"})
 
 _PRESETS = {
     name: preset
-    for presets in (DENSE_PRESETS, SPARSE_PRESETS, RERANKER_PRESETS)
+    for presets in (DENSE_PRESETS, SPARSE_PRESETS, IMAGE_PRESETS, RERANKER_PRESETS)
     for preset in presets.values()
     for name in (preset.name, preset.hub_id)
 }
 
-_Settings: TypeAlias = DenseLeg | SparseLeg | CrossEncoderConfig
+_Settings: TypeAlias = DenseLeg | SparseLeg | ImageLeg | PageTokensLeg | CrossEncoderConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +205,7 @@ def _processor_name() -> str:
 
 def _models(config: Config, load: bool) -> Iterator[ModelUse]:
     for leg, settings in zip(make_legs(config.legs, compute=config.compute), config.legs, strict=True):
-        if not isinstance(settings, Bm25Leg) and isinstance(leg.encoder, Model):
+        if not isinstance(settings, Bm25Leg | RobustLeg) and isinstance(leg.encoder, Model):
             yield _use(leg.name, settings, leg.encoder, config.compute, load)
     for number, stage in enumerate(config.rerank, 1):
         part = f"rerank {number}"
