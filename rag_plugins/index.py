@@ -123,8 +123,8 @@ class RagIndex:
         """
         return make_passage(
             self.tenant,
-            clean(llm_text),
-            view=None if view is None else clean(view),
+            llm_text,
+            view=view,
             image=None if image is None else self.assets.put(image),
             doc_id=doc_id,
             caller_id=caller_id,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
+from typing import get_args
 
 from rag_plugins.config import FusionConfig, Mode
-from rag_plugins.errors import BadInput
+from rag_plugins.errors import BadInput, SideError
 from rag_plugins.filters import Filter
 from rag_plugins.lexical.rules import Plain, Query
 from rag_plugins.lexical.search import LexicalSearch
@@ -91,7 +92,7 @@ class HybridRetriever:
         `depth` is the hits a leg may give; `exact` searches dense legs without their funnel.
         """
         outcome = Outcome(self._fusion.method)
-        query = clean(query).strip() if isinstance(query, str) else query
+        query = _asked(query)
         chosen = self._chosen(legs, mode or self._mode, query)
         if not 1 <= k <= MAX_HITS:
             raise BadInput(f"k is {k}: expected 1 to {MAX_HITS}")
@@ -190,12 +191,24 @@ class HybridRetriever:
 
 def _of_mode(mode: Mode, legs: Sequence[Leg]) -> list[Leg]:
     """Those of the legs that the mode runs. Raises `BadInput` where it asks for one that is not there."""
+    if mode not in get_args(Mode):
+        raise BadInput(f"mode {mode!r}: expected one of {list(get_args(Mode))}")
     kept = [leg for leg in legs if mode != "text" or leg.reads == "text"]
     if not kept or (mode == "dual" and all(leg.reads == "text" for leg in kept)):
         reads = {leg.name: leg.reads for leg in legs}
         wanted = "a leg that reads images" if mode == "dual" else "a leg that reads text"
         raise BadInput(f"mode {mode!r} needs {wanted}, and the legs read {reads}")
     return kept
+
+
+def _asked(query: object) -> str | Query:
+    if isinstance(query, str):
+        return clean(query).strip()
+    if not isinstance(query, Query):
+        raise SideError(
+            f"got {type(query).__name__} as a query, expected str or Query: views are for documents"
+        )
+    return query
 
 
 def _has_rules(query: str | Query) -> bool:
