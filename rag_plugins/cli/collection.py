@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,11 +20,14 @@ from rag_plugins.cli.options import (
     read_config,
 )
 
+if TYPE_CHECKING:
+    from rag_plugins.config import Config
+
 __all__ = ["dictionary", "ingest", "search"]
 
 
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(help="Scans, PDFs, text files, or folders of them.")],
+    paths: Annotated[list[Path], typer.Argument(help="Scans, PDFs, documents, text files, folders of them.")],
     into: Annotated[str, typer.Option(metavar="DB", help="A file such as handbook.db, or http://host:port.")],
     preset: Preset = None,
     config: ConfigFile = None,
@@ -32,17 +35,24 @@ def ingest(
         list[str] | None,
         typer.Option(help="A language to recognise, as Tesseract names it. May be repeated."),
     ] = None,
+    password: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Tried on encrypted PDFs. May be repeated. Others on this machine may see it: `ingest.passwords` "
+            "of a configuration is safer."
+        ),
+    ] = None,
     collection: Collection = "passages",
     tenant: Tenant = "",
 ) -> None:
-    """Read files and folders into a collection: only what is new or has changed.
+    """Read files, folders and patterns ("scans/**/*.pdf") into a collection: what is new or has changed.
 
     What cannot be read is listed at the end. Exit code 1 where nothing could be.
     """
     from rag_plugins.index import RagIndex
     from rag_plugins.show import show_summary
 
-    settings = read_config(preset, config, language)
+    settings = _with_passwords(read_config(preset, config, language), password or [])
     with RagIndex.open(into, config=settings, collection=collection, tenant=tenant) as index:
         summary = index.ingest(paths, progress=sys.stderr.isatty())
         total = index.count()
@@ -50,6 +60,14 @@ def ingest(
     show_summary(summary, total, weights)
     if not summary.documents and not summary.unchanged:
         raise typer.Exit(1)
+
+
+def _with_passwords(config: Config, passwords: list[str]) -> Config:
+    """The configuration, with these passwords to be tried before its own."""
+    from pydantic import SecretStr
+
+    secrets = (*map(SecretStr, passwords), *config.ingest.passwords)
+    return config.model_copy(update={"ingest": config.ingest.model_copy(update={"passwords": secrets})})
 
 
 def search(
@@ -74,6 +92,10 @@ def search(
     explain: Annotated[
         bool, typer.Option("--explain", help="Show the terms that each sparse leg matched.")
     ] = False,
+    mode: Annotated[
+        str | None,
+        typer.Option(help="text: no leg that reads images; dual: one at least; auto: those there are."),
+    ] = None,
     preset: Preset = None,
     config: ConfigFile = None,
     collection: Collection = "passages",
@@ -86,7 +108,7 @@ def search(
     from rag_plugins.show import hit_json, show_hits
 
     existing(db)
-    settings, filter = read_config(preset, config), make_filter(where)
+    settings, filter = read_config(preset, config, mode=mode), make_filter(where)
     with RagIndex.open(db, config=settings, collection=collection, tenant=tenant) as index:
         query = parse_query(question) if rules else question
         hits = index.search(query, k, filter=filter, legs=leg, explain=explain)

@@ -30,7 +30,7 @@ __all__ = ["ingestion_facts", "part_facts"]
 
 def ingestion_facts(index: RagIndex, summary: IngestSummary) -> tuple[Fact, ...]:
     """The figures of one run."""
-    own = summary.pages - summary.recognised
+    own = summary.text_layer + summary.plain
     known = f"{summary.unchanged} more known already" if summary.unchanged else "scans, a PDF and a note"
     return (
         Fact("Documents", str(summary.documents), known),

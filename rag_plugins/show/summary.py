@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 __all__ = ["show_summary"]
 
 
+def _confidence(summary: IngestSummary) -> str:
+    return "" if summary.confidence is None else f", mean confidence {summary.confidence:.2f}"
+
+
+def _failed(summary: IngestSummary) -> str:
+    pages = sum(bad.page is not None for bad in summary.bad)
+    return f"{pages} pages, {len(summary.bad) - pages} files"
+
+
 def show_summary(summary: IngestSummary, total: int, weights: Mapping[str, str]) -> None:
     """How ingestion went, then what could not be read; `total` passages are now in the collection.
 
@@ -25,10 +34,14 @@ def show_summary(summary: IngestSummary, total: int, weights: Mapping[str, str])
     rows = {
         "documents": f"{summary.documents} stored, {summary.replaced} of them replaced; "
         f"{summary.unchanged} unchanged",
-        "pages": f"{summary.pages} ({summary.recognised} by OCR)",
+        "pages": str(summary.pages),
+        "  by text layer": str(summary.text_layer),
+        "  by OCR": f"{summary.recognised}{_confidence(summary)}",
+        "  plain text": str(summary.plain),
+        "  without text": str(summary.pictures),
+        "failed": _failed(summary),
         "passages": f"{summary.passages} stored, {total} in the collection",
         "time": f"{summary.seconds:.1f} s, {summary.pages_per_second:.1f} pages/s",
-        "not read": str(len(summary.bad)),
         **{f"{leg} weights": f"from {source}" for leg, source in weights.items()},
     }
     for name, value in rows.items():

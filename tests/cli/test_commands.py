@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from statistics import median
 
 import pytest
 from PIL import Image, ImageDraw, ImageFont
+from reportlab.lib.pdfencrypt import StandardEncryption
+from reportlab.pdfgen.canvas import Canvas
 
 from rag_plugins import Config, RagIndex, __version__
 from rag_plugins.cli import main
@@ -113,9 +116,24 @@ class TestIngest:
         guide = EXAMPLES / "guide-zh.png"
         db = tmp_path / "zh.db"
         code, out, _ = shell("ingest", guide, "--into", db, "--preset", "lexical", "--language", "chi_sim")
-        assert (code, "(1 by OCR)" in out) == (0, True)
+        assert code == 0
+        assert re.search(r"by OCR +1, mean confidence 0\.[5-9]", out)
         _, out, _ = shell("search", db, "过滤器", "-k", 1, "--preset", "lexical", "--json")
         assert "过滤器" in json.loads(out.splitlines()[-1])["hits"][0]["text"]
+
+    def test_a_locked_pdf_is_opened_by_a_password_and_counted_by_kind(
+        self, shell: Shell, tmp_path: Path
+    ) -> None:
+        canvas = Canvas(str(tmp_path / "locked.pdf"), encrypt=StandardEncryption("open sesame"))
+        canvas.drawString(50, 500, "The coolant pump is bolted to the frame.")
+        canvas.save()
+        arguments = ("ingest", tmp_path / "*.pdf", "--into", tmp_path / "x.db", "--preset", "lexical")
+        code, out, err = shell(*arguments, "--password", "canary")
+        assert code == 1 and re.search(r"failed +0 pages, 1 files", out)
+        assert "encrypted" in out and "canary" not in out + err
+        code, out, err = shell(*arguments, "--password", "canary", "--password", "open sesame")
+        assert code == 0 and re.search(r"by text layer +1\b", out)
+        assert "sesame" not in out + err
 
     def test_a_bad_language_is_refused(self, shell: Shell, tmp_path: Path) -> None:
         code, _, err = shell("ingest", tmp_path, "--into", tmp_path / "x.db", "--language", "-psm 0")
