@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 from langchain_core.embeddings import Embeddings
 
 from rag_plugins.models.foreign import ForeignEncoder
+from rag_plugins.models.visual.foreign import ForeignImageEncoder
 
 __all__ = ["from_langchain"]
 
@@ -22,10 +25,13 @@ def from_langchain(
 ) -> ForeignEncoder:
     """Any `Embeddings` as an encoder: for `RagIndex.open(…, encoders={"dense": encoder})`.
 
-    The prompts go before texts where the object puts none there itself. The rest is as in `ForeignEncoder`.
+    One that has `embed_images` or `embed_image`, which take a list of paths, is an encoder of images too:
+    for `encoders={"image": encoder}`. The prompts go before texts where the object puts none there itself.
+    The rest is as in `ForeignEncoder`.
     """
-    embed_query = embeddings.embed_query
-    return ForeignEncoder(
+    embed_query, images = embeddings.embed_query, _images(embeddings)
+    encoder = partial(ForeignImageEncoder, images=images) if images else ForeignEncoder
+    return encoder(
         name,
         lambda texts: [embed_query(text) for text in texts],
         embeddings.embed_documents,
@@ -34,3 +40,8 @@ def from_langchain(
         query_prompt=query_prompt,
         document_prompt=document_prompt,
     )
+
+
+def _images(embeddings: object) -> Callable[[list[str]], Any] | None:
+    """How it embeds images, which no base class of LangChain has; the plural takes a list wherever it is."""
+    return getattr(embeddings, "embed_images", None) or getattr(embeddings, "embed_image", None)

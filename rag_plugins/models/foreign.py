@@ -16,10 +16,13 @@ from rag_plugins.models.sides import query_texts, view_texts
 from rag_plugins.types import JsonValue, View
 from rag_plugins.vectors import Matrix, SparseVector, normalise
 
-__all__ = ["ForeignEncoder", "PymilvusFunction", "from_pymilvus"]
+__all__ = ["ForeignEncoder", "PymilvusFunction", "Side", "from_pymilvus"]
 
-Side: TypeAlias = Callable[[list[str]], Any]
-"""Texts to vectors, one each: numbers in rows, a sparse matrix, or both by name ("dense", "sparse")."""
+Side: TypeAlias = Callable[[list[Any]], Any]
+"""Texts, or paths of images, to vectors, one each.
+
+Numbers in rows, a sparse matrix, or both by name ("dense", "sparse").
+"""
 
 
 _VOYAGE = (256, 512, 1024, 2048)
@@ -28,6 +31,8 @@ _HOSTED: Mapping[str, tuple[int, ...]] = {
     "text-embedding-3-large": (256, 1024, 3072),
     "text-embedding-3-small": (512, 1536),
     "gemini-embedding-001": (768, 1536, 3072),
+    "gemini-embedding-2": (768, 1536, 3072),
+    "jina-clip-v2": (64, 128, 256, 512, 768, 1024),
     "embed-v4.0": (256, 512, 1024, 1536),
     "voyage-3-large": _VOYAGE,
     "voyage-3.5": _VOYAGE,
@@ -99,7 +104,7 @@ class ForeignEncoder:
         """Numbers in a dense vector. Raises `BadInput` where there are none."""
         if self._given_dim is not None:
             return self._given_dim
-        return _matrix(self._name, self._sample.get(Representation.DENSE), 1).shape[1]
+        return _matrix(self._name, self._sample.get(Representation.DENSE), 1, "text").shape[1]
 
     @cached_property
     def matryoshka(self) -> tuple[int, ...]:
@@ -127,20 +132,23 @@ class ForeignEncoder:
         texts = [self._prompts["document_prompt"] + text for text in view_texts(views)]
         return self._encode(self._documents, texts, want)
 
-    def _encode(self, side: Side, texts: list[str], want: frozenset[Representation]) -> Encoding:
+    def _encode(
+        self, side: Side, inputs: list[Any], want: frozenset[Representation], kind: str = "text"
+    ) -> Encoding:
+        """What a side gives for its inputs; `kind` is what messages call one of them."""
         if not want or not want <= self.produces:
-            wanted, made = (sorted(kind.value for kind in kinds) for kinds in (want, self.produces))
+            wanted, made = (sorted(each.value for each in kinds) for kinds in (want, self.produces))
             raise BadInput(f"{wanted} are wanted: {self._name} gives {made}")
-        given = self._called(side, texts) if texts else {}
+        given = self._called(side, inputs, kind) if inputs else {}
         return Encoding(
-            dense=self._dense(given, len(texts)) if Representation.DENSE in want else None,
-            sparse=self._sparse(given, len(texts)) if Representation.SPARSE in want else None,
+            dense=self._dense(given, len(inputs), kind) if Representation.DENSE in want else None,
+            sparse=self._sparse(given, len(inputs)) if Representation.SPARSE in want else None,
         )
 
-    def _dense(self, given: Mapping[Representation, Any], count: int) -> Matrix:
+    def _dense(self, given: Mapping[Representation, Any], count: int, kind: str) -> Matrix:
         if not count:
             return np.zeros((0, self.dim), np.float32)
-        matrix = _matrix(self._name, given.get(Representation.DENSE), count)
+        matrix = _matrix(self._name, given.get(Representation.DENSE), count, kind)
         if matrix.shape[1] != self.dim:
             raise BadInput(f"{self._name} gave vectors of {matrix.shape[1]} numbers, expected {self.dim}")
         return matrix
@@ -148,11 +156,11 @@ class ForeignEncoder:
     def _sparse(self, given: Mapping[Representation, Any], count: int) -> tuple[SparseVector, ...]:
         return _weights(self._name, given.get(Representation.SPARSE), count) if count else ()
 
-    def _called(self, side: Side, texts: list[str]) -> dict[Representation, Any]:
+    def _called(self, side: Side, inputs: list[Any], kind: str) -> dict[Representation, Any]:
         try:
-            given = side(texts)
+            given = side(inputs)
         except Exception as error:
-            error.add_note(f"{self._name} was to embed {len(texts)} texts")
+            error.add_note(f"{self._name} was to embed {len(inputs)} {kind}s")
             raise
         if isinstance(given, Mapping):
             by_name = cast("Mapping[str, Any]", given)
@@ -162,7 +170,7 @@ class ForeignEncoder:
 
     @cached_property
     def _sample(self) -> dict[Representation, Any]:
-        return self._called(self._documents, ["text"])
+        return self._called(self._documents, ["text"], "text")
 
 
 def declared_widths(name: str) -> tuple[int, ...]:
@@ -171,20 +179,20 @@ def declared_widths(name: str) -> tuple[int, ...]:
     return _HOSTED.get(name) or next(presets, ())
 
 
-def _matrix(name: str, given: Any, count: int) -> Matrix:
-    """Unit rows. Raises `BadInput` unless there are as many as texts, all numbers, none of them zero."""
+def _matrix(name: str, given: Any, count: int, kind: str) -> Matrix:
+    """Unit rows. Raises `BadInput` unless there are as many as inputs, all numbers, none of them zero."""
     try:
         matrix = np.array([] if given is None else list(given), np.float64)
     except (TypeError, ValueError) as error:
         raise BadInput(f"{name} gave what is no matrix of numbers ({error})") from error
     if matrix.ndim != 2 or len(matrix) != count:
-        raise BadInput(f"{name} gave shape {matrix.shape} for {count} texts, expected ({count}, numbers)")
+        raise BadInput(f"{name} gave shape {matrix.shape} for {count} {kind}s, expected ({count}, numbers)")
     for fault, rows in (
         ("a number that is not finite", ~np.isfinite(matrix).all(axis=1)),
         ("nothing but zeros", ~matrix.any(axis=1)),
     ):
         if rows.any():
-            raise BadInput(f"{name}: the vector of text {rows.argmax() + 1} of {count} has {fault}")
+            raise BadInput(f"{name}: the vector of {kind} {rows.argmax() + 1} of {count} has {fault}")
     # Scaled first: numbers near the limits of float64 have a length beyond those of float32.
     return normalise((matrix / np.abs(matrix).max(axis=1, keepdims=True)).astype(np.float32))
 

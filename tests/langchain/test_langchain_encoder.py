@@ -56,3 +56,57 @@ def test_token_vectors_cannot_be_had_of_them(tmp_path):
         HybridRetriever.from_documents(
             [], tmp_path / "a.db", encoders={"dense": from_langchain(Letters(), name="letters")}
         )
+
+
+def colours(path):
+    """Mean red, green and blue of a file."""
+    from PIL import Image
+
+    return [float(np.asarray(Image.open(path).convert("RGB"))[..., channel].mean()) for channel in range(3)]
+
+
+class Colours(Embeddings):
+    """As OpenCLIPEmbeddings and others do it: a list of paths, and queries into the same space."""
+
+    def embed_documents(self, texts):
+        return [self.embed_query(text) for text in texts]
+
+    def embed_query(self, text):
+        return [float(colour in text) + 0.1 for colour in ("red", "green", "blue")]
+
+    def embed_image(self, uris):
+        return [colours(uri) for uri in uris]
+
+
+class NamedInThePlural(Colours):
+    """As VertexAIEmbeddings does it, where the singular takes one path."""
+
+    def embed_image(self, image_path):
+        return colours(image_path)
+
+    def embed_images(self, uris):
+        return [colours(uri) for uri in uris]
+
+
+def sheet(colour):
+    from io import BytesIO
+
+    from PIL import Image
+
+    buffer = BytesIO()
+    Image.new("RGB", (8, 8), colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("embeddings", [Colours(), NamedInThePlural()])
+def test_embeddings_of_images_put_both_into_one_space(embeddings):
+    encoder = from_langchain(embeddings, name="colours")
+    sheets = encoder.encode_images([sheet("red"), sheet("lime"), sheet("blue")]).dense
+    queries = encoder.encode_queries(["a blue page", "red", "green"]).dense
+    assert (queries @ sheets.T).argmax(axis=1).tolist() == [2, 0, 1]
+    assert encoder.dim == 3
+    assert encoder.encode_documents([EmbedText("blue")]).dense.shape == (1, 3)
+
+
+def test_embeddings_of_texts_read_no_images():
+    assert not hasattr(from_langchain(Letters(), name="letters"), "encode_images")

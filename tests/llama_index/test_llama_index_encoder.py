@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.embeddings import MultiModalEmbedding
 from llama_index.core.schema import Document
 
 from rag_plugins import Config, EmbedText
@@ -61,3 +62,48 @@ def test_our_own_face_turned_round_gives_the_same_vectors():
     np.testing.assert_allclose(
         encoder.encode_queries(["a pump"]).dense[0], face.get_query_embedding("a pump"), atol=1e-6
     )
+
+
+class Colours(MultiModalEmbedding):
+    """Texts and images by red, green and blue, three numbers each."""
+
+    def _get_text_embedding(self, text):
+        return [float(colour in text) + 0.1 for colour in ("red", "green", "blue")]
+
+    def _get_query_embedding(self, query):
+        return self._get_text_embedding(query)
+
+    async def _aget_query_embedding(self, query):
+        return self._get_query_embedding(query)
+
+    def _get_image_embedding(self, img_file_path):
+        from PIL import Image
+
+        pixels = np.asarray(Image.open(img_file_path).convert("RGB"))
+        return [float(pixels[..., channel].mean()) for channel in range(3)]
+
+    async def _aget_image_embedding(self, img_file_path):
+        return self._get_image_embedding(img_file_path)
+
+
+def sheet(colour):
+    from io import BytesIO
+
+    from PIL import Image
+
+    buffer = BytesIO()
+    Image.new("RGB", (8, 8), colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_a_multimodal_embedding_puts_both_into_one_space():
+    encoder = from_llama_index(Colours(embed_batch_size=2), name="colours")
+    sheets = encoder.encode_images([sheet("red"), sheet("lime"), sheet("blue")]).dense
+    queries = encoder.encode_queries(["a blue page", "red", "green"]).dense
+    assert (queries @ sheets.T).argmax(axis=1).tolist() == [2, 0, 1]
+    assert encoder.dim == 3
+    assert encoder.encode_documents([EmbedText("blue")]).dense.shape == (1, 3)
+
+
+def test_an_embedding_of_texts_reads_no_images():
+    assert not hasattr(from_llama_index(Letters(), name="letters"), "encode_images")
