@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table
 
-from rag_plugins.config import PIPELINES, Config, CrossEncoderConfig
-from rag_plugins.models.presets import DENSE_PRESETS, RERANKER_PRESETS, SPARSE_PRESETS
+from rag_plugins.config import PIPELINES, Bm25Leg, Config, CrossEncoderConfig, RobustLeg
+from rag_plugins.models.presets import DENSE_PRESETS, IMAGE_PRESETS, RERANKER_PRESETS, SPARSE_PRESETS
 from rag_plugins.show.tables import listing
 
 __all__ = ["show_presets"]
@@ -22,7 +24,7 @@ def show_presets() -> None:
     """Pipelines, models and rerankers that a configuration can name."""
     console = Console()
     rerankers = [_rerankers(kind, title) for kind, title in _RERANKERS.items()]
-    for table in (_pipelines(), _dense_models(), _sparse_models(), *rerankers):
+    for table in (_pipelines(), _dense_models(), _sparse_models(), _image_models(), *rerankers):
         console.print(table)
 
 
@@ -34,7 +36,7 @@ def _pipelines() -> Table:
 
 
 def _legs(config: Config) -> str:
-    return ", ".join(leg.kind if leg.kind == "bm25" else leg.model for leg in config.legs)
+    return ", ".join(leg.kind if isinstance(leg, Bm25Leg | RobustLeg) else leg.model for leg in config.legs)
 
 
 def _rerank(config: Config) -> str:
@@ -47,9 +49,20 @@ def _dense_models() -> Table:
         "Dense models: [[legs]] model = NAME", "name", "licence", "dims", "trained prefixes", "tokens"
     )
     for name, model in DENSE_PRESETS.items():
-        prefixes = ", ".join(map(str, model.matryoshka)) or "–"
-        table.add_row(name, model.licence, str(model.dim), prefixes, str(model.max_length))
+        table.add_row(name, model.licence, str(model.dim), _prefixes(model.matryoshka), str(model.max_length))
     return table
+
+
+def _image_models() -> Table:
+    title = 'Models of page images: [[legs]] kind = "image", model = NAME'
+    table = listing(title, "name", "licence", "dims", "trained prefixes")
+    for name, model in IMAGE_PRESETS.items():
+        table.add_row(name, model.licence, str(model.dim), _prefixes(model.matryoshka))
+    return table
+
+
+def _prefixes(widths: Sequence[int]) -> str:
+    return ", ".join(map(str, widths)) or "–"
 
 
 def _sparse_models() -> Table:

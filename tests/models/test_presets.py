@@ -4,7 +4,13 @@ import pytest
 
 from rag_plugins.config import PIPELINES, CrossEncoderConfig, DenseLeg, SparseLeg
 from rag_plugins.errors import UnknownPreset
-from rag_plugins.models.presets import DENSE_PRESETS, RERANKER_PRESETS, SPARSE_PRESETS, find_preset
+from rag_plugins.models.presets import (
+    DENSE_PRESETS,
+    IMAGE_PRESETS,
+    RERANKER_PRESETS,
+    SPARSE_PRESETS,
+    find_preset,
+)
 
 
 def test_a_preset_is_found_by_name_and_by_hub_id():
@@ -25,13 +31,13 @@ def test_an_unknown_name_lists_the_known_ones(model):
 
 
 def test_names_and_hub_ids_are_distinct():
-    for presets in (DENSE_PRESETS, SPARSE_PRESETS, RERANKER_PRESETS):
+    for presets in (DENSE_PRESETS, SPARSE_PRESETS, IMAGE_PRESETS, RERANKER_PRESETS):
         assert all(name == preset.name for name, preset in presets.items())
         assert len({preset.hub_id for preset in presets.values()}) == len(presets)
 
 
 def test_matryoshka_widths_ascend_to_the_full_width():
-    for preset in DENSE_PRESETS.values():
+    for preset in (*DENSE_PRESETS.values(), *IMAGE_PRESETS.values()):
         assert list(preset.matryoshka) == sorted(preset.matryoshka)
         assert not preset.matryoshka or preset.matryoshka[-1] == preset.dim
 
