@@ -15,7 +15,7 @@ from rag_plugins.ingest.text import retrieval_text
 from rag_plugins.ingest.views import PageViews, Picture, pictures
 from rag_plugins.types import JsonValue, Passage, Provenance, Word, passage_id
 
-__all__ = ["chunk", "chunk_spans", "retrieval_text"]
+__all__ = ["captioned", "chunk", "chunk_spans", "retrieval_text"]
 
 _HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
 _AUTO = ViewPolicy()
@@ -76,6 +76,14 @@ def _cut(text: str, span: Span, size: int) -> Iterator[Span]:
             yield group[0].start(), group[-1].end()
 
 
+def captioned(picture: Picture, source: str, number: int) -> tuple[str, tuple[Word, ...]]:
+    """What the LLM reads of a picture on this page, and its words there."""
+    head = f"[{source}, page {number}: {picture.says}]"
+    shift = len(head) + 1
+    words = tuple(replace(word, start=word.start + shift, end=word.end + shift) for word in picture.words)
+    return (f"{head}\n{picture.text}" if picture.text else head), words
+
+
 @dataclass(frozen=True, slots=True)
 class _Maker:
     """Makes the passages of one page."""
@@ -100,10 +108,7 @@ class _Maker:
         )
 
     def picture(self, picture: Picture) -> Passage:
-        head = f"[{self.file.source}, page {self.page.number}: {picture.says}]"
-        text = f"{head}\n{picture.text}" if picture.text else head
-        shift = len(head) + 1
-        words = tuple(replace(word, start=word.start + shift, end=word.end + shift) for word in picture.words)
+        text, words = captioned(picture, self.file.source, self.page.number)
         return Passage(
             id=self._id(f"{picture.kind}:{picture.view.box}", picture.view.asset),
             doc_id=self.file.doc_id,

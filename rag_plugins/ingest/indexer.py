@@ -25,7 +25,7 @@ from rag_plugins.store.assets import AssetStore
 from rag_plugins.text import digest
 from rag_plugins.types import Passage
 
-__all__ = ["IngestSummary", "Indexer"]
+__all__ = ["IngestSummary", "Indexer", "settings_of"]
 
 _GROUP = 64
 """Passages stored together at least: encoders work best on many, and a stopped run repeats few."""
@@ -91,7 +91,7 @@ class Indexer:
         self._config = config
         self._tenant = tenant
         self._policy = ViewPolicy.of(config)
-        self._settings = _settings(config, self._policy)
+        self._settings = settings_of(config, self._policy)
 
     def ingest(
         self, paths: Sequence[str | Path], *, root: Path | None = None, progress: bool = False
@@ -114,7 +114,8 @@ class Indexer:
         return (
             record is not None
             and record.complete
-            and (record.sha256, record.settings) == (file.sha256, self._settings)
+            and record.sha256 == file.sha256
+            and self._settings in (record.settings, record.reread)
         )
 
     def _read(self, files: Sequence[SourceFile], progress: bool) -> Iterator[_Document]:
@@ -179,7 +180,7 @@ def _shown(
         yield item
 
 
-def _settings(config: Config, policy: ViewPolicy) -> str:
+def settings_of(config: Config, policy: ViewPolicy) -> str:
     """What passages depend on beside the file."""
     ocr = config.ocr
     read = [ocr.engine, ocr.languages, ocr.dpi, ocr.max_pages]

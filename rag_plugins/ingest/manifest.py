@@ -16,7 +16,8 @@ __all__ = ["DocumentRecord", "Manifest"]
 class DocumentRecord:
     """One document: its passages' ids and, where it is a file, its sha256 and the settings it was read with.
 
-    `complete` is False where a page could not be read: the next ingestion tries again.
+    `complete` is False where a page could not be read: the next ingestion tries again. `reread` are other
+    settings, with which all that was recognised was recognised anew: they are as good as its own.
     """
 
     doc_id: str
@@ -25,6 +26,7 @@ class DocumentRecord:
     settings: str | None = None
     pages: int = 0
     complete: bool = True
+    reread: str | None = None
 
 
 class Manifest:

@@ -77,6 +77,11 @@ class Writer:
             self._drop([id for record in both for id in record.ids if id not in kept])
             self.manifest.write(records)
 
+    def retext(self, passages: Sequence[Passage]) -> int:
+        """Give stored passages other texts for the LLM, which retrieval never reads; how many there were."""
+        with self._lock:
+            return self._store.retext(passages)
+
     def delete(self, doc_id: str) -> int:
         """Delete a document's passages; how many there were."""
         with self._lock:
