@@ -27,8 +27,8 @@ def picture(width, height, seed=0, **options):
     return buffer.getvalue()
 
 
-def save_siglip(folder: Path) -> Path:
-    """One that reads padding too."""
+def save_siglip(folder: Path, *, projection: int = 32, eyes: int = 32) -> Path:
+    """One that reads padding too; `projection` and `eyes`: widths of vectors of texts and of images."""
     import torch
     from transformers import SiglipConfig, SiglipImageProcessorPil, SiglipModel, SiglipProcessor
 
@@ -37,7 +37,8 @@ def save_siglip(folder: Path) -> Path:
     ids = {"bos_token_id": 1, "eos_token_id": 3, "pad_token_id": 0}
     words = {"vocab_size": len(tokenizer), "max_position_embeddings": LENGTH, **ids}
     config = SiglipConfig(
-        text_config={**SIZES, **words}, vision_config={**SIZES, "image_size": 32, "patch_size": 8}
+        text_config={**SIZES, **words, "projection_size": projection},
+        vision_config={**SIZES, "hidden_size": eyes, "image_size": 32, "patch_size": 8},
     )
     images = SiglipImageProcessorPil(size={"height": 32, "width": 32})
     SiglipModel(config).eval().save_pretrained(folder)

@@ -40,6 +40,7 @@ class ImageTrunk:
     def __init__(self, model: Any, choice: Choice) -> None:
         """`choice` names torch: other runtimes are not tried on images."""
         self.choice = choice
+        """What it runs on."""
         self._model = model.eval().float()
         self._lower = _type_of(model[0]) in _PADDED
         self._lock = Lock()  # Tokenizers written in Rust fail when two threads use them.
@@ -47,6 +48,8 @@ class ImageTrunk:
             _set_length(module)
         if choice.precision == "bf16":
             _to_bf16(self._model)
+        # Measured: what the library says may be the width of a tower before its projection.
+        self.dim = self._vectors([{"text": "text"}], "").shape[1]
 
     @classmethod
     def load(cls, path: Path, reads: frozenset[str], choice: Choice, permission: Permission) -> ImageTrunk:
@@ -72,12 +75,22 @@ class ImageTrunk:
             _check(model, path, reads)
             if source.code:
                 restore_buffers(model.transformers_model)
-            return cls(model, choice)
+            trunk = cls(model, choice)
+            if "image" in reads:
+                trunk.check_images(path)
+            return trunk
 
-    @property
-    def dim(self) -> int:
-        """Width of its vectors."""
-        return int(self._model.get_embedding_dimension())
+    def check_images(self, path: Path) -> None:
+        """Raises `ConfigError` where it puts images into another space than texts."""
+        require("PIL", extra="ocr")
+        from PIL import Image
+
+        width = self._vectors([Image.new("RGB", (64, 64), "white")], "", processing_kwargs=_WHOLE).shape[1]
+        if width != self.dim:
+            raise ConfigError(
+                f"{path} gives texts {self.dim} numbers and images {width}: an image leg needs a model that "
+                "puts both into one space"
+            )
 
     @property
     def prompts(self) -> Mapping[str, str]:

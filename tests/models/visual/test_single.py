@@ -120,6 +120,19 @@ def test_siglip_reads_texts_as_it_was_trained(siglip):
     assert np.abs(short - texts[0]).max() > 1e-3
 
 
+def test_a_projection_narrower_than_its_tower(tmp_path):
+    encoder = encoder_of(save_siglip(tmp_path, projection=24, eyes=24))
+    assert encoder.dim == 24
+    assert (
+        encoder.encode_queries(["a"]).dense.shape == encoder.encode_images(IMAGES[:1]).dense.shape == (1, 24)
+    )
+
+
+def test_two_spaces_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="gives texts 24 numbers and images 32: .* one space"):
+        encoder_of(save_siglip(tmp_path, projection=24)).encode_queries(["a"])
+
+
 def test_a_model_of_messages_equals_sentence_transformers_without_torchvision(qwen):
     with without_videos(qwen) as folder:
         alone = SentenceTransformer(str(folder))
