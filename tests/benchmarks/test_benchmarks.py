@@ -135,6 +135,13 @@ def test_rerank():
     assert figures["padding_10"] < figures["reference_padding_10"]
 
 
+def test_page_tokens():
+    figures = run("page_tokens", "--pages", 150, "--queries", 10, "--patches", 40)
+    assert figures["int8_pool_1_recall_at_10"] > 0.9
+    assert figures["int8_pool_3_size"] < figures["int8_pool_1_size"] / 2
+    assert figures["muvera_pool_1_recall_at_100"] > 0.5
+
+
 def test_a_shortlist_has_no_passage_twice():
     lists = list(shortlists(["a?", "b?"], ["one", "two", "three"], 4, 3, seed=0))
     assert len(lists) == 4 and all(sorted(texts) == ["one", "three", "two"] for _, texts in lists)

@@ -206,7 +206,7 @@ def test_pages_are_ranked_as_colpali_itself_does(tmp_path, first_pass):
         Row(
             page_row(n, rows(1, n)).passage,
             {leg.name: made.dense[n]},
-            {leg.name: encoder.pack(made.tokens[n])},
+            {leg.name: pack_tokens(made.tokens[n], leg.keep)},
         )
         for n in range(8)
     ]

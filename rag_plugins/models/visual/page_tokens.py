@@ -16,7 +16,6 @@ from rag_plugins.models.own_code import Permission
 from rag_plugins.models.protocols import DENSE, Encoding, Representation
 from rag_plugins.models.sharing import Shared
 from rag_plugins.models.sides import query_texts
-from rag_plugins.models.tokens import pack_tokens
 from rag_plugins.models.visual.muvera import FIRST_PASSES, FirstPass
 from rag_plugins.models.visual.page_trunk import PageTrunk, declared_width
 from rag_plugins.models.visual.pooling import pooled
@@ -80,10 +79,6 @@ class PageTokensEncoder:
         wanted = self._checked(want)
         tokens = [pooled(matrix, self._leg.pool) for matrix in self._trunk.images(images)]
         return self._encoding(tokens, self._first.page, wanted)
-
-    def pack(self, tokens: Matrix) -> bytes:
-        """The token vectors of an image, in the precision that the leg keeps."""
-        return pack_tokens(tokens, self._leg.keep)
 
     def release(self) -> None:
         """Let go of the model: freed where no other encoder has it; asked again, this one loads again."""

@@ -18,7 +18,7 @@ from rag_plugins.errors import BadInput, ConfigError, MissingExtra, ModelNotFoun
 from rag_plugins.models.compute.rule import Choice
 from rag_plugins.models.own_code import Permission
 from rag_plugins.models.protocols import DENSE, Representation
-from rag_plugins.models.tokens import max_similarities, unpack_tokens
+from rag_plugins.models.tokens import max_similarities, pack_tokens
 from rag_plugins.models.visual import page_trunk
 from rag_plugins.models.visual.images import decoded
 from rag_plugins.models.visual.muvera import FIRST_PASSES
@@ -85,7 +85,7 @@ def test_packed_tokens_score_as_the_processor_does(folder):
     processor, queries, pages = direct(folder)
     expected = processor.score_retrieval(queries, pages).numpy()
     model = encoder(folder, pool=1)
-    packed = [model.pack(rows) for rows in model.encode_images(PAGES, TOKENS).tokens]
+    packed = [pack_tokens(rows, "int8") for rows in model.encode_images(PAGES, TOKENS).tokens]
     for query, row in zip(model.encode_queries(QUERIES, TOKENS).tokens, expected, strict=True):
         assert max_similarities(query, packed).sum(axis=1) == pytest.approx(row, abs=0.01 * len(query))
 
@@ -178,14 +178,6 @@ def test_half_precision_is_near(colpali):
     for rows, near in zip(exact, trunk.images(PAGES), strict=True):
         assert near.dtype == np.float32
         assert np.median((rows * near).sum(axis=1)) > 0.98
-
-
-def test_tokens_are_packed_as_the_leg_says(colpali):
-    tokens = encoder(colpali).encode_images(PAGES[:1], TOKENS).tokens[0]
-    eight, one = encoder(colpali).pack(tokens), encoder(colpali, keep="binary").pack(tokens)
-    assert len(eight) == 14 + len(tokens) * 20
-    assert len(one) == 14 + len(tokens) * 2
-    assert unpack_tokens(eight) == pytest.approx(tokens, abs=0.01)
 
 
 def test_wishes(colpali):
