@@ -38,8 +38,8 @@ def ingest(
     password: Annotated[
         list[str] | None,
         typer.Option(
-            help="Tried on encrypted PDFs. May be repeated. Others on this machine may see it: `ingest.passwords` "
-            "of a configuration is safer."
+            help="Tried on encrypted PDFs. May be repeated. Others on this machine may see it: safer are "
+            "`ingest.passwords` of a configuration."
         ),
     ] = None,
     collection: Collection = "passages",

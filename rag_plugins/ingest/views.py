@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
 from typing import Literal
 
-import numpy as np
-
+from rag_plugins.ingest.alignment import owners
 from rag_plugins.ingest.pages import Page
 from rag_plugins.ingest.policy import ViewPolicy
 from rag_plugins.ingest.sentences import Span
 from rag_plugins.ingest.text import Piece, assemble, retrieval_text
 from rag_plugins.types import Box, EmbedImage, EmbedText, View, Word
 
-__all__ = ["PageViews", "Picture", "pictures"]
+__all__ = ["PageViews", "Picture", "figure", "pictures"]
 
 _MARGIN = 0.01
 """Of the page's sides, around the words of a region."""
-
-_TIE = 1e-6
-"""What the distance to a word's centre weighs beside that to its box."""
-
-_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +42,9 @@ class PageViews:
         self._page = page
         self._policy = policy
         self._image = image if policy.images else None
-        self._seen = _owned(page.seen, page.words) if page.words else []
+        # Lines of what was recognised, each piece with the word of the text layer that it belongs to.
+        owner = iter(owners([piece for line in page.seen for piece in line], page.words, page.text))
+        self._seen = [[(piece, next(owner)) for piece in line] for line in page.seen]
 
     def of(self, span: Span) -> tuple[View, ...]:
         """The views of the passage that lies here in the page's text."""
@@ -79,10 +75,11 @@ def pictures(page: Page, policy: ViewPolicy, image: str | None) -> list[Picture]
     if not page.text.strip():
         says = "a blank page" if page.blank else "a picture without readable text"
         return [Picture("picture", says, EmbedImage(image))]
-    return [_figure(page, box, image) for box in page.figures]
+    return [figure(page, box, image) for box in page.figures]
 
 
-def _figure(page: Page, box: Box, image: str) -> Picture:
+def figure(page: Page, box: Box, image: str) -> Picture:
+    """What stands within this box of the page."""
     lines: dict[int, list[Piece]] = {}
     for word in page.words:
         if _holds(box, word.box):
@@ -110,25 +107,3 @@ def _around(boxes: Iterable[Box]) -> Box | None:
         min(1.0, box.right + _MARGIN),
         min(1.0, box.bottom + _MARGIN),
     )
-
-
-def _owned(lines: Sequence[Sequence[Piece]], words: Sequence[Word]) -> list[list[tuple[Piece, int]]]:
-    """Each recognised piece with the word of the text layer that it lies on, or nearest to."""
-    nearest = iter(_nearest([piece.box for line in lines for piece in line], [word.box for word in words]))
-    return [[(piece, next(nearest)) for piece in line] for line in lines]
-
-
-def _nearest(boxes: Sequence[Box], others: Sequence[Box]) -> list[int]:
-    """For each box which of the others its centre lies in or, failing that, comes closest to."""
-    if not boxes or not others:
-        return []
-    left, top, right, bottom = np.array([[b.left, b.top, b.right, b.bottom] for b in others]).T
-    centres = np.array([[(b.left + b.right) / 2, (b.top + b.bottom) / 2] for b in boxes])
-    found: list[int] = []
-    for at in range(0, len(centres), _ROWS):
-        x, y = centres[at : at + _ROWS, :1], centres[at : at + _ROWS, 1:]
-        across = np.maximum(np.maximum(left - x, x - right), 0)
-        down = np.maximum(np.maximum(top - y, y - bottom), 0)
-        middle = (x - (left + right) / 2) ** 2 + (y - (top + bottom) / 2) ** 2
-        found += np.argmin(across**2 + down**2 + _TIE * middle, axis=1).tolist()
-    return found
