@@ -12,8 +12,8 @@ __all__ = ["LEFT_OUT", "Excerpt", "joined", "pages_of", "place"]
 LEFT_OUT = "[…]"
 """Stands where text of the page may be missing."""
 
-_SPACE = 4
-"""Characters between neighbouring passages, which are white space; a passage between them has more."""
+_SPACE = 8
+"""Characters between neighbouring passages at most: white space, where a passage would hardly fit."""
 
 
 @dataclass(frozen=True, slots=True)
