@@ -1,10 +1,12 @@
 """What a lexical leg looks for once rules are expanded: the same for every term index.
 
     score(d) = sum over words t of      weight(t)         * tf(t, d) / (tf(t, d) + S(d))
+             + sum over readings r of   weight(r)         * tf(r, d) / (tf(r, d) + S(d))
              + sum over groups g of     max over s in g of  weight(s) * tf(s, d) / (tf(s, d) + S(d))
              + sum over phrases p of    weight(p)         * tf(p, d) / (tf(p, d) + S(d))
 
-with BM25's S(d) = k1 (1 - b + b |d| / L); the weights hold idf, dictionary weights and penalties.
+with BM25's S(d) = k1 (1 - b + b |d| / L); the weights hold idf, dictionary weights and penalties. The tf of
+readings is the sum of those of their surfaces, each by its share.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Protocol
 from rag_plugins.filters import Filter
 from rag_plugins.types import Passage
 
-__all__ = ["AnyOf", "Nearby", "Plan", "TermDictionary", "TermIndex"]
+__all__ = ["AnyOf", "Nearby", "Plan", "Readings", "TermDictionary", "TermIndex"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,18 @@ class AnyOf:
 
     rule: str
     weights: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """Surfaces that one word may have been read as; each counts as its share, 0 to 1, of the word.
+
+    No analysis may stem where there are readings: a surface and its term are the same.
+    """
+
+    rule: str
+    shares: Mapping[str, float]
+    weight: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +57,13 @@ class Nearby:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The terms with their weights, the expanded rules, the phrases, and what the user should know."""
+    """The terms with their weights, the expanded rules, phrases, readings, and what the user should know."""
 
     words: Mapping[str, float]
     groups: tuple[AnyOf, ...] = ()
     phrases: tuple[Nearby, ...] = ()
     notices: tuple[str, ...] = ()
+    readings: tuple[Readings, ...] = ()
 
 
 class TermDictionary(Protocol):

@@ -25,10 +25,11 @@ Floats: TypeAlias = NDArray[np.floating[Any]]
 class SymbolPlan:
     """A plan in an index's own symbols; what the index does not know is left out.
 
-    words: the surfaces of a term, its weight. groups: surfaces, a weight each. phrases: units, slop, weight.
+    words: the surfaces of a term or of readings, a share each, and its weight. groups: surfaces, a weight
+    each. phrases: units, slop, weight.
     """
 
-    words: Sequence[tuple[IntArray, float]]
+    words: Sequence[tuple[IntArray, Floats, float]]
     groups: Sequence[tuple[IntArray, Floats]]
     phrases: Sequence[tuple[Sequence[int], int, float]]
 
@@ -37,16 +38,23 @@ class SymbolPlan:
         cls, plan: Plan, symbols: Mapping[str, int], surfaces: Callable[[str], Sequence[int]]
     ) -> SymbolPlan:
         """`surfaces` gives those of a term."""
-        known = [[(symbols[s], w) for s, w in group.weights.items() if s in symbols] for group in plan.groups]
+        terms = [(np.array(surfaces(word), np.int32), weight) for word, weight in plan.words.items()]
         return cls(
-            [(np.array(surfaces(word), np.int32), weight) for word, weight in plan.words.items()],
-            [(np.array([s for s, _ in group], np.int32), np.array([w for _, w in group])) for group in known],
+            [(found, np.ones(len(found)), weight) for found, weight in terms]
+            + [(*_known(word.shares, symbols), word.weight) for word in plan.readings],
+            [_known(group.weights, symbols) for group in plan.groups],
             [
                 ([symbols[unit] for unit in phrase.units], phrase.slop, phrase.weight)
                 for phrase in plan.phrases
                 if all(unit in symbols for unit in phrase.units)
             ],
         )
+
+
+def _known(numbers: Mapping[str, float], symbols: Mapping[str, int]) -> tuple[IntArray, Floats]:
+    """The symbols of the surfaces that there are, and their numbers."""
+    known = {symbols[surface]: number for surface, number in numbers.items() if surface in symbols}
+    return np.array([*known], np.int32), np.array([*known.values()], np.float64)
 
 
 def scores(segment: Segment, plan: SymbolPlan, saturation: Saturation) -> NDArray[np.float64]:
@@ -77,10 +85,12 @@ def _add(segment: Segment, plan: SymbolPlan, damping: Floats, total: Floats) -> 
     compiled: Any = loops()
     lists, scratch = segment.surfaces, np.zeros(len(total))
     if plan.words:
-        begins, ends = lists.spans(np.concatenate([surfaces for surfaces, _ in plan.words]))
-        words = np.cumsum([0, *(len(surfaces) for surfaces, _ in plan.words)])
-        weights = np.array([weight for _, weight in plan.words], np.float64)
-        compiled.add_damped(begins, ends, lists.rows, lists.numbers, words, weights, damping, scratch, total)
+        spans = lists.spans(np.concatenate([surfaces for surfaces, _, _ in plan.words]))
+        shares = np.concatenate([shares for _, shares, _ in plan.words])
+        words = np.cumsum([0, *(len(surfaces) for surfaces, _, _ in plan.words)])
+        weights = np.array([weight for _, _, weight in plan.words], np.float64)
+        places = (*spans, lists.rows, lists.numbers)
+        compiled.add_damped(*places, shares, words, weights, damping, scratch, total)
     for surfaces, weights in plan.groups:
         spans = lists.spans(surfaces)
         compiled.add_best(*spans, lists.rows, lists.numbers, weights, damping, scratch, total)
@@ -89,10 +99,11 @@ def _add(segment: Segment, plan: SymbolPlan, damping: Floats, total: Floats) -> 
 def _parts(segment: Segment, plan: SymbolPlan, damping: Floats) -> Iterator[tuple[IntArray, Floats]]:
     """What each word and group adds to which rows, in numpy."""
     sums, maxima = np.zeros(len(segment.ids)), np.zeros(len(segment.ids))
-    for surfaces, weight in plan.words:
-        rows, counts, _ = segment.surfaces.read(surfaces)
+    for surfaces, shares, weight in plan.words:
+        rows, counts, sizes = segment.surfaces.read(surfaces)
+        counts = np.repeat(shares, sizes) * counts
         if len(surfaces) > 1:
-            np.add.at(sums, rows, counts.astype(np.float64))
+            np.add.at(sums, rows, counts)
             counts = sums[rows]
             sums[rows] = 0.0
         yield rows, weight * counts / (counts + damping[rows])

@@ -18,7 +18,7 @@ from rag_plugins.lexical.plan import Plan, TermDictionary
 from rag_plugins.lexical.postings import Analysed, Postings
 from rag_plugins.lexical.segment import Segment
 from rag_plugins.lexical.vocabulary import Vocabulary
-from rag_plugins.models.analysis import Analyser
+from rag_plugins.models.analysis import Analysis
 from rag_plugins.models.bm25 import Bm25Encoder, Bm25Statistics
 from rag_plugins.resident.selection import Mask
 from rag_plugins.store.local.resident import ResidentStore
@@ -43,7 +43,7 @@ _Content = tuple[Mapping[str, NDArray[Any]], JsonValue]
 class _Built:
     """Postings, and what they depend on besides the rows: settings and language."""
 
-    analyser: Analyser
+    analyser: Analysis
     analysis: tuple[JsonValue, str]
     vocabulary: Vocabulary
     postings: Postings
@@ -185,7 +185,7 @@ class ResidentTerms:
             analyser.terms(_ANY_TEXT)  # What it makes at first use no search should wait for.
         return _Built(analyser, (self._settings, language), vocabulary, postings)
 
-    def _analyser(self, language: str) -> Analyser:
+    def _analyser(self, language: str) -> Analysis:
         encoder = copy(self._encoder)
         encoder.statistics = Bm25Statistics(language=language)
         return encoder.analyser

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from rag_plugins.lexical.phrases import starts
-from rag_plugins.lexical.plan import AnyOf, Nearby, Plan
+from rag_plugins.lexical.plan import AnyOf, Nearby, Plan, Readings
 from rag_plugins.types import TermMatch
 
 __all__ = ["contributions", "spelled"]
@@ -32,6 +32,7 @@ def contributions(
     found = [
         *_words(plan.words, counts, term, saturation),
         *(match for group in plan.groups for match in _best(group, counts, saturation)),
+        *(match for word in plan.readings for match in _readings(word, counts, saturation)),
         *(match for phrase in plan.phrases for match in _phrase(phrase, units, saturation)),
     ]
     return sorted(found, key=lambda match: (-match.score, match.term))
@@ -46,6 +47,13 @@ def _words(
     for word, weight in words.items():
         if count := of_terms[word]:
             yield TermMatch(word, weight, count / (count + saturation))
+
+
+def _readings(word: Readings, counts: Mapping[str, int], saturation: float) -> Iterator[TermMatch]:
+    found = {surface: share * counts[surface] for surface, share in word.shares.items() if surface in counts}
+    damped = sum(found.values()) + saturation
+    for surface, count in found.items():
+        yield TermMatch(surface, word.weight, count / damped, rule=word.rule)
 
 
 def _best(group: AnyOf, counts: Mapping[str, int], saturation: float) -> Iterator[TermMatch]:

@@ -1,13 +1,14 @@
-"""A BM25 leg's search: query -> plan -> term index, and why a hit was found."""
+"""A BM25 or robust leg's search: query -> plan -> term index, and why a hit was found."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rag_plugins.config import Bm25Leg
+from rag_plugins.config import Bm25Leg, RobustLeg
 from rag_plugins.filters import Filter
 from rag_plugins.lexical.compile import compile_plan
 from rag_plugins.lexical.plan import Plan, TermIndex
+from rag_plugins.lexical.robust import robust_plan
 from rag_plugins.lexical.rules import Query
 from rag_plugins.lexical.scoring import contributions
 from rag_plugins.models.bm25 import Bm25Encoder
@@ -19,7 +20,7 @@ __all__ = ["LexicalSearch"]
 class LexicalSearch:
     """Searches one leg by words and recall rules; the statistics are the encoder's."""
 
-    def __init__(self, encoder: Bm25Encoder, leg: Bm25Leg, index: TermIndex) -> None:
+    def __init__(self, encoder: Bm25Encoder, leg: Bm25Leg | RobustLeg, index: TermIndex) -> None:
         """`index` has the passages that `encoder` has counted."""
         self.encoder = encoder
         self.index = index
@@ -46,6 +47,9 @@ class LexicalSearch:
         return tuple(contributions(plan, surfaces, analyser.units(view.text), analyser.term, damping))
 
     def _plan(self, query: Query | str) -> Plan:
-        if self._leg.analysis == "wordpiece" and not isinstance(query, str):
-            query = query.text  # Rules speak of words, not of their pieces.
-        return compile_plan(query, self.encoder, self._leg, lambda: self.index.dictionary)
+        words = query if isinstance(query, str) else query.text
+        if isinstance(self._leg, RobustLeg):
+            return robust_plan(words, self.encoder.statistics, lambda: self.index.dictionary)
+        # Rules speak of words, not of their pieces.
+        asked = words if self._leg.analysis == "wordpiece" else query
+        return compile_plan(asked, self.encoder, self._leg, lambda: self.index.dictionary)

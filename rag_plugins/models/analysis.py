@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from itertools import chain, takewhile
-from typing import Any
+from typing import Any, Protocol
 
 from rag_plugins.config import Bm25Leg
 from rag_plugins.errors import require
@@ -19,7 +19,7 @@ from rag_plugins.models.lexicon import DomainDictionary
 from rag_plugins.models.wordpieces import WordPieces
 from rag_plugins.models.words import bigrams, characters, compose, fold, is_han, plain_words, word_spans
 
-__all__ = ["Analyser", "Phrases", "bigrams", "detect_language", "word_spans"]
+__all__ = ["Analyser", "Analysis", "Phrases", "bigrams", "detect_language", "word_spans"]
 
 _SHORT = 40
 """Characters up to which what stands between spaces is remembered with its words; Chinese is longer."""
@@ -45,6 +45,26 @@ class Phrases:
             left = len(sequence) - start
             for length in takewhile(left.__ge__, self._lengths.get(first, ())):
                 yield from self._names.get(tuple(sequence[start : start + length]), ())
+
+
+class Analysis(Protocol):
+    """How a leg cuts texts; see the module's head for what the words mean."""
+
+    def surfaces(self, text: str) -> list[str]:
+        """Index tokens, repeats kept; BM25's |d| is their number."""
+        ...
+
+    def term(self, surface: str) -> str:
+        """What a surface counts as."""
+        ...
+
+    def terms(self, text: str) -> list[str]:
+        """The terms of the surfaces, in their order."""
+        ...
+
+    def units(self, text: str) -> list[str]:
+        """What phrases are made of, in reading order."""
+        ...
 
 
 class Analyser:

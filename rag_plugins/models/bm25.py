@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from rag_plugins.config import Bm25Leg
 from rag_plugins.errors import BadInput
-from rag_plugins.models.analysis import Analyser
+from rag_plugins.models.analysis import Analyser, Analysis
 from rag_plugins.models.bm25_statistics import Bm25Statistics
 from rag_plugins.models.expansion import Expansion
 from rag_plugins.models.lexicon import DomainDictionary
@@ -66,7 +66,7 @@ class Bm25Encoder:
         self.statistics = statistics or Bm25Statistics()
 
     @property
-    def analyser(self) -> Analyser:
+    def analyser(self) -> Analysis:
         """Cuts texts into terms; follows the language of the statistics where the leg leaves it open."""
         return self._in(self._language)[0]
 

@@ -63,7 +63,10 @@ class Bm25Statistics:
 
     def idf(self, term: str) -> float:
         """ln(1 + (N - df + .5) / (df + .5)); positive, largest for a term never seen."""
-        frequency = self.frequencies.get(term, 0)
+        return self.idf_of(self.frequencies.get(term, 0))
+
+    def idf_of(self, frequency: float) -> float:
+        """The same for a term in so many passages."""
         documents = max(self.documents, frequency)  # A writer may be between the two.
         return math.log1p((documents - frequency + 0.5) / (frequency + 0.5))
 

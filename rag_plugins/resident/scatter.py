@@ -154,7 +154,9 @@ _counts = (types.int8, _int16, _int32)
 
 @compiled(
     *(
-        types.void(*_lists, read(count), read(_int64), read(_float64), read(_float64), *[_float64[::1]] * 2)
+        types.void(
+            *_lists, read(count), read(_float64), read(_int64), *[read(_float64)] * 2, *[_float64[::1]] * 2
+        )
         for count in _counts
     )
 )
@@ -163,13 +165,14 @@ def add_damped(
     ends: _Array,
     rows: _Array,
     counts: _Array,
+    shares: _Array,
     words: _Array,
     weights: _Array,
     damping: _Array,
     scratch: _Array,
     totals: _Array,
 ) -> None:
-    """Add weight * tf / (tf + damping) for each word, its tf the sum of the counts in its lists.
+    """Add weight * tf / (tf + damping) for each word, its tf the sum over its lists of share * count.
 
     The lists of word i are those from `words[i]` to `words[i + 1]`. `scratch`: zeros, and left as such.
     """
@@ -178,12 +181,12 @@ def add_damped(
         first, last = words[word], words[word + 1]
         if last - first == 1:
             for place in range(begins[first], ends[first]):
-                count, row = counts[place], rows[place]
+                count, row = shares[first] * counts[place], rows[place]
                 totals[row] += weight * count / (count + damping[row])
             continue
         for each in range(first, last):
             for place in range(begins[each], ends[each]):
-                scratch[rows[place]] += counts[place]
+                scratch[rows[place]] += shares[each] * counts[place]
         for each in range(first, last):
             for place in range(begins[each], ends[each]):
                 row = rows[place]
