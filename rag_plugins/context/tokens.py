@@ -12,7 +12,7 @@ _UNIT = re.compile(rf"[{CJK}]|[^\W{CJK}]+|[^\w\s]|\n")
 
 
 def estimate_tokens(text: str) -> int:
-    """An estimate on the high side for today's tokenizers, to keep budgets by without any of them.
+    """An estimate, for prose mostly on the high side of today's tokenizers, to keep budgets by without any.
 
     A Chinese, Japanese or Korean character counts as one, and so do 4 characters of a word, begun or whole,
     2 where it holds other letters than A to Z or digits, a mark of punctuation and a line end.
