@@ -69,7 +69,8 @@ def show(index: RagIndex, question: str, quote: str | None = None) -> None:
         start = context.text.index(quote)
         for place in context.cite(start, start + len(quote)):
             print(f"{quote!r} is on page {place.page} of {place.source}, in {place.boxes}")
-    print(f"the first page is a picture of {hits[0].page_image().size} pixels")
+    if page := hits[0].page_image():
+        print(f"the first page is a picture of {page.size} pixels")
 
 
 model = sys.argv[1] if len(sys.argv) > 1 else None

@@ -21,7 +21,7 @@ from rag_plugins.lexical.rules import Query
 from rag_plugins.models.dense import DenseEncoder
 from rag_plugins.models.lexicon import DomainDictionary
 from rag_plugins.models.m3 import M3Encoder
-from rag_plugins.models.protocols import Encoder
+from rag_plugins.models.protocols import Encoder, ImageEncoder
 from rag_plugins.models.sparse import SparseEncoder
 from rag_plugins.search.outcome import Outcome
 from rag_plugins.store.assets import AssetStore
@@ -67,7 +67,7 @@ class RagIndex:
         config: Config | None = None,
         collection: str = "passages",
         tenant: str = "",
-        encoders: Mapping[str, Encoder] = MappingProxyType({}),
+        encoders: Mapping[str, Encoder | ImageEncoder] = MappingProxyType({}),
     ) -> RagIndex:
         """Open or create a collection in a database file (`handbook.db`) or on a server (`http://…`).
 

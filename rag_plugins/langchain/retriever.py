@@ -18,7 +18,7 @@ from rag_plugins.filters import Filter
 from rag_plugins.index import RagIndex
 from rag_plugins.langchain.convert import from_document, to_document
 from rag_plugins.lexical.rules import parse_query
-from rag_plugins.models.protocols import Encoder
+from rag_plugins.models.protocols import Encoder, ImageEncoder
 
 __all__ = ["HybridRetriever"]
 
@@ -63,7 +63,7 @@ class HybridRetriever(BaseRetriever):
         preset: str = "local",
         *,
         config: Config | None = None,
-        encoders: Mapping[str, Encoder] | None = None,
+        encoders: Mapping[str, Encoder | ImageEncoder] | None = None,
         **settings: Any,
     ) -> Self:
         """Add Documents to the index at `path`, made where there is none. Owns the index: close it.

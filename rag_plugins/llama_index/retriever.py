@@ -19,7 +19,7 @@ from rag_plugins.index import RagIndex
 from rag_plugins.lexical.rules import parse_query
 from rag_plugins.llama_index.convert import from_node, is_passage, to_node
 from rag_plugins.llama_index.pages import page_nodes
-from rag_plugins.models.protocols import Encoder
+from rag_plugins.models.protocols import Encoder, ImageEncoder
 
 __all__ = ["HybridQuery", "HybridRetriever"]
 
@@ -80,7 +80,7 @@ class HybridRetriever(BaseRetriever):
         preset: str = "local",
         *,
         config: Config | None = None,
-        encoders: Mapping[str, Encoder] | None = None,
+        encoders: Mapping[str, Encoder | ImageEncoder] | None = None,
         **settings: Any,
     ) -> Self:
         """Add nodes to the index at `path`, made where there is none. Owns the index: close it.
@@ -105,7 +105,7 @@ class HybridRetriever(BaseRetriever):
         preset: str = "local",
         *,
         config: Config | None = None,
-        encoders: Mapping[str, Encoder] | None = None,
+        encoders: Mapping[str, Encoder | ImageEncoder] | None = None,
         **settings: Any,
     ) -> Self:
         """The same for Documents, split as `Settings.node_parser` says.

@@ -14,6 +14,7 @@ def prompt(text: str) -> str:
 
 
 def embeds(encoder: Encoder, images: ImageEncoder, hit: Hit) -> None:
+    RagIndex.open("pages.db", encoders={"dense": encoder, "image": images})
     encoder.encode_documents([*hit.passage.views])
     encoder.encode_documents([hit.passage.llm_text])  # mixed
     encoder.encode_documents(hit.passage.llm_text)  # mixed
