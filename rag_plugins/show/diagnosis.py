@@ -9,7 +9,7 @@ from contextvars import copy_context
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 from rag_plugins.config import (
     Bm25Leg,
@@ -43,7 +43,6 @@ _PARTS = (
     ("pymilvus", "", "stores passages"),
     ("milvus-lite", "", "stores them in a file"),
     ("pypdfium2", "ocr", "reads PDFs"),
-    ("pytesseract", "ocr", "calls Tesseract"),
     ("jieba", "chinese", "cuts Chinese into words"),
     ("langchain-core", "langchain", "the classes for LangChain"),
     ("llama-index-core", "llama-index", "the classes for LlamaIndex"),
@@ -153,15 +152,18 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _tesseract(languages: tuple[str, ...]) -> Part:
+def _tesseract(languages: Literal["auto"] | tuple[str, ...]) -> Part:
     purpose, packages = "reads scanned pages", "tesseract-ocr"
     try:
-        # pytesseract and Pillow come with an extra: this module must load without.
-        known: frozenset[str] = require("rag_plugins.ingest.ocr", extra="ocr").installed_languages()
-        found = str(require("pytesseract", extra="ocr").get_tesseract_version())
+        # Pillow comes with an extra: this module must load without.
+        ocr: Any = require("rag_plugins.ingest.ocr", extra="ocr")
+        known: frozenset[str] = ocr.installed_languages()
+        found = str(ocr.tesseract_version())
     except (MissingExtra, MissingProgram):
         return Part("Tesseract", None, purpose, f"apt-get install {packages}, and its languages")
-    missing = [f"{packages}-{name.replace('_', '-')}" for name in languages if name not in known]
+    # "osd" tells scripts apart.
+    wanted = ("osd",) if languages == "auto" else languages
+    missing = [f"{packages}-{name.replace('_', '-')}" for name in wanted if name not in known]
     cure = f"apt-get install {' '.join(missing)}" if missing else ""
     return Part("Tesseract", found, f"{purpose} in {', '.join(sorted(known - {'osd'})) or 'no'}", cure)
 

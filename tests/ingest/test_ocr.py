@@ -1,20 +1,28 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import TypeVar
 
-import pytesseract
 import pytest
-from ingest_support import LINES, drawn, page_of, read
+from ingest_support import LINES, drawn, failure_of, page_of, read
 from PIL import Image
 
 from rag_plugins.config import OcrConfig
 from rag_plugins.errors import BadDocument, ConfigError, MissingProgram
 from rag_plugins.ingest import ocr
+from rag_plugins.ingest.ocr import passes, tesseract
 from rag_plugins.ingest.pages import Page
 from rag_plugins.ingest.text import assemble
+
+T = TypeVar("T")
 
 
 def saved(image: Image.Image, path: Path) -> Path:
@@ -22,14 +30,36 @@ def saved(image: Image.Image, path: Path) -> Path:
     return path
 
 
-def fake(folder: Path, body: str) -> str:
-    """A program in Tesseract's place."""
-    path = folder / "fake-tesseract"
-    path.write_text(
-        f"#!{sys.executable}\nimport os, sys\nfrom pathlib import Path\nhere = Path({str(folder)!r})\n{body}"
-    )
-    path.chmod(0o755)
-    return str(path)
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    """What is known of Tesseract is forgotten: tests put others in its place."""
+    forget()
+    yield
+    forget()
+
+
+def forget() -> None:
+    ocr.installed_languages.cache_clear()
+    passes._engine.cache_clear()
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """`fake(body)`: a program in Tesseract's place, which says what is installed and else does this."""
+
+    def make(body: str) -> Path:
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        path = folder / "tesseract"
+        path.write_text(
+            f"#!{sys.executable}\nimport os, sys\nfrom pathlib import Path\nhere = Path({str(folder)!r})\n"
+            f"if '--list-langs' in sys.argv:\n    print('List of languages:\\neng')\n    sys.exit()\n{body}"
+        )
+        path.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+        return folder
+
+    return make
 
 
 def test_words_come_with_boxes_lines_and_confidences(tmp_path: Path):
@@ -66,7 +96,7 @@ def test_a_blank_image_and_one_without_text_give_an_empty_page(tmp_path: Path):
 
 
 def test_a_language_that_is_not_installed_is_named_with_the_cure():
-    with pytest.raises(ConfigError, match=r"no data for tlh; installed are .*eng.*tesseract-ocr-tlh"):
+    with pytest.raises(ConfigError, match=r"no data for tlh; it reads .*eng.*tesseract-ocr-tlh"):
         ocr.recognise(drawn(), OcrConfig(languages=("eng", "tlh")))
 
 
@@ -79,57 +109,95 @@ def test_languages_are_names_and_nothing_else(name: str):
 def test_a_missing_tesseract_stops_with_the_command_that_installs_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(pytesseract.pytesseract, "tesseract_cmd", str(tmp_path / "none"))
-    ocr.installed_languages.cache_clear()
-    ocr._check_languages.cache_clear()
+    monkeypatch.setenv("PATH", str(tmp_path / "none"))
     with pytest.raises(MissingProgram, match="apt-get install tesseract-ocr"):
         read(saved(drawn(), tmp_path / "page.png"))
 
 
 def test_text_needs_no_tesseract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(pytesseract.pytesseract, "tesseract_cmd", str(tmp_path / "none"))
+    monkeypatch.setenv("PATH", str(tmp_path / "none"))
     (tmp_path / "note.txt").write_text("plain")
     assert page_of(tmp_path / "note.txt").text == "plain"
 
 
-def test_a_hanging_tesseract_is_tried_twice_and_fails_in_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    ocr._check_languages(("eng",))
-    body = "import time\n(here / f'ran{os.getpid()}').touch()\ntime.sleep(30)\n"
-    monkeypatch.setattr(pytesseract.pytesseract, "tesseract_cmd", fake(tmp_path, body))
+def test_a_hanging_tesseract_is_tried_twice_and_fails_in_time(tmp_path: Path, fake: Callable[[str], Path]):
+    here = fake("import time\n(here / f'ran{os.getpid()}').touch()\ntime.sleep(30)\n")
     path = saved(drawn(), tmp_path / "page.png")
     (tmp_path / "note.txt").write_text("goes on")
     note, failure = read(tmp_path / "note.txt", path, timeout=1.0)
     assert isinstance(note, Page)
     assert isinstance(failure, BadDocument) and failure.page == 1
     assert "over 1 s, twice" in failure.reason and "TimeoutError" in failure.reason
-    assert len(list(tmp_path.glob("ran*"))) == 2
+    ran = [int(path.name[3:]) for path in here.glob("ran*")]
+    assert len(ran) == 2 and not any(alive(process) for process in ran)
 
 
-def test_a_tesseract_that_dies_once_is_forgiven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    ocr._check_languages(("eng",))
-    real = pytesseract.pytesseract.tesseract_cmd
-    body = (
+def alive(process: int) -> bool:
+    return Path(f"/proc/{process}/stat").exists() and " Z " not in Path(f"/proc/{process}/stat").read_text()
+
+
+def test_a_tesseract_that_dies_once_is_forgiven(tmp_path: Path, fake: Callable[[str], Path]):
+    real = shutil.which("tesseract")
+    here = fake(
         "if not (here / 'died').exists():\n    (here / 'died').touch()\n    os.kill(os.getpid(), 9)\n"
         f"os.execvp({real!r}, [{real!r}, *sys.argv[1:]])\n"
     )
-    monkeypatch.setattr(pytesseract.pytesseract, "tesseract_cmd", fake(tmp_path, body))
     assert page_of(saved(drawn(), tmp_path / "page.png")).text.split() == " ".join(LINES).split()
-    assert (tmp_path / "died").exists()
+    assert (here / "died").exists()
+
+
+def test_a_tesseract_that_fails_says_how(tmp_path: Path, fake: Callable[[str], Path]):
+    fake("print('data for eng are broken', file=sys.stderr)\nsys.exit(3)\n")
+    failure = failure_of(saved(drawn(), tmp_path / "page.png"))
+    assert "status 3" in failure.reason and "data for eng are broken" in failure.reason
 
 
 def test_tesseract_runs_on_one_thread_and_this_process_does_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, fake: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ):
-    ocr._check_languages(("eng",))
-    body = "(here / 'limit').write_text(os.environ['OMP_THREAD_LIMIT'] + os.environ['SEEN'])\nsys.exit(1)\n"
-    monkeypatch.setattr(pytesseract.pytesseract, "tesseract_cmd", fake(tmp_path, body))
+    here = fake(
+        "(here / 'limit').write_text(os.environ['OMP_THREAD_LIMIT'] + os.environ['SEEN'])\nsys.exit(1)\n"
+    )
     monkeypatch.delenv("OMP_THREAD_LIMIT", raising=False)
     monkeypatch.setenv("SEEN", " yes")  # The rest of the environment is passed on as it is now.
     read(saved(drawn(), tmp_path / "page.png"))
-    assert (tmp_path / "limit").read_text() == "1 yes"
+    assert (here / "limit").read_text() == "1 yes"
     assert "OMP_THREAD_LIMIT" not in os.environ
+
+
+def test_tesseract_is_given_pixels_and_leaves_no_files(tmp_path: Path, fake: Callable[[str], Path]):
+    here = fake("(here / 'given').write_bytes(sys.stdin.buffer.read(2) + ' '.join(sys.argv).encode())\n")
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(kept))
+        read(saved(drawn(), tmp_path / "page.png"))
+    given = (here / "given").read_bytes()
+    assert given.startswith(b"P5") and str(tmp_path / "page.png").encode() not in given
+    assert not list(kept.iterdir())
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="the system cannot tie a process to its parent")
+def test_tesseract_ends_when_its_parent_is_killed(tmp_path: Path, fake: Callable[[str], Path]):
+    here = fake("import time\n(here / f'ran{os.getpid()}').touch()\ntime.sleep(60)\n")
+    path = saved(drawn(), tmp_path / "page.png")
+    code = (
+        "import sys; from PIL import Image; from rag_plugins.config import OcrConfig;"
+        "from rag_plugins.ingest.ocr import recognise; recognise(Image.open(sys.argv[1]), OcrConfig())"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, str(path)])
+    child = until(lambda: [int(path.name[3:]) for path in here.glob("ran*")])[0]
+    parent.kill()
+    parent.wait()
+    assert until(lambda: not alive(child))
+
+
+def until(seen: Callable[[], T], seconds: float = 20.0) -> T:
+    """What is seen, once it is something."""
+    end = time.monotonic() + seconds
+    while not (found := seen()) and time.monotonic() < end:
+        time.sleep(0.02)
+    return found
 
 
 def test_chinese_characters_are_joined_without_spaces():
@@ -137,7 +205,7 @@ def test_chinese_characters_are_joined_without_spaces():
         f"5\t1\t1\t1\t1\t{place}\t{20 * place}\t0\t20\t20\t9{place}\t{text}"
         for place, text in enumerate("设 备 手册 ， AX-4711".split())
     )
-    paragraphs = ocr._paragraphs(table, 200, 100)
+    paragraphs = tesseract._paragraphs(table, 200, 100)
     text, words = assemble(paragraphs)
     assert text == "设备手册， AX-4711"
     assert [text[word.start : word.end] for word in words] == ["设", "备", "手册", "，", "AX-4711"]

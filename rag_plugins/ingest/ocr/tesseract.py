@@ -1,0 +1,156 @@
+"""Tesseract as an engine: pixels through a pipe in, its table of words out; no file is written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from io import BytesIO
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from rag_plugins.errors import MissingProgram
+from rag_plugins.ingest.ocr.engine import Advice, Layout
+from rag_plugins.ingest.ocr.reading import Reading
+from rag_plugins.ingest.text import Lines, Piece, clean
+from rag_plugins.types import Box
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Tesseract", "installed_languages", "tesseract_version"]
+
+_A4_INCHES = 11.7
+_WORD = "5"
+_QUICK = 30.0
+"""Seconds for what needs no page."""
+
+
+class Tesseract:
+    """The installed Tesseract, one thread a page; `timeout` is in seconds and for each reading.
+
+    A call that fails or is too slow is made once more, then raises `TimeoutError` or `ChildProcessError`.
+    """
+
+    layouts = frozenset(Layout)
+    detects = True
+    name = "Tesseract"
+
+    def __init__(self, timeout: float) -> None:
+        """Raises `MissingProgram`."""
+        self.languages = installed_languages()
+        self._timeout = timeout
+
+    def read(self, image: Image, layout: Layout, languages: tuple[str, ...]) -> Reading:
+        """Words, lines and paragraphs as Tesseract orders them."""
+        table = self._run(
+            image, "-l", "+".join(languages), "--psm", str(int(layout)), "-c", "tessedit_create_tsv=1"
+        )
+        return Reading(image, _paragraphs(table.decode("utf-8", "replace"), *image.size), languages)
+
+    def cure(self, languages: Iterable[str]) -> str:
+        """The packages of Debian and its kin."""
+        packages = " ".join(f"tesseract-ocr-{language.replace('_', '-')}" for language in languages)
+        return f"To add: apt-get install {packages}"
+
+    def advice(self, image: Image) -> Advice:
+        """Nothing where Tesseract is unsure, most often for lack of characters, or lacks the data (osd)."""
+        try:
+            found = self._run(image, "--psm", "0", "-c", "min_characters_to_try=10").decode(
+                "utf-8", "replace"
+            )
+        except OSError:
+            return Advice()
+        facts = dict(line.split(": ", 1) for line in found.splitlines() if ": " in line)
+        return Advice(int(facts.get("Rotate", 0)), facts.get("Script", ""))
+
+    def _run(self, image: Image, *options: str) -> bytes:
+        pixels = _pixels(image)
+        options = ("stdin", "stdout", "--dpi", str(_resolution(image)), *options)
+        try:
+            return _call(options, pixels, self._timeout)
+        except OSError:  # Killed once, or slow on a busy machine once.
+            return _call(options, pixels, self._timeout)
+
+
+@lru_cache(maxsize=1)
+def installed_languages() -> frozenset[str]:
+    """Names of Tesseract's language data; raises `MissingProgram`."""
+    listed = _call(("--list-langs",), b"", _QUICK).decode("utf-8", "replace")
+    return frozenset(line.strip() for line in listed.splitlines()[1:] if line.strip())
+
+
+def tesseract_version() -> str:
+    """As it says itself; raises `MissingProgram`."""
+    return _call(("--version",), b"", _QUICK).decode("utf-8", "replace").split()[1]
+
+
+def _call(options: tuple[str, ...], pixels: bytes, timeout: float) -> bytes:
+    # Unlimited, Tesseract spends six times the CPU for the same text.
+    limited = {**os.environ, "OMP_THREAD_LIMIT": "1"}
+    try:
+        done = subprocess.run(
+            (*_program(), *options),
+            input=pixels,
+            capture_output=True,
+            timeout=timeout,
+            env=limited,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise TimeoutError(f"Tesseract took over {timeout:g} s, twice (ocr.timeout)") from None
+    if done.returncode:
+        said = " ".join(done.stderr.decode("utf-8", "replace").split()) or "nothing"
+        raise ChildProcessError(f"Tesseract failed twice: status {done.returncode}, it said {said[-300:]}")
+    return done.stdout
+
+
+def _program() -> tuple[str, ...]:
+    """The command; where the system can, one that ends when this process does, however that ends."""
+    tesseract, bound = shutil.which("tesseract"), shutil.which("setpriv")
+    if tesseract is None:
+        raise MissingProgram("Tesseract is not installed or not on PATH: apt-get install tesseract-ocr")
+    return (bound, "--pdeathsig", "KILL", tesseract) if bound else (tesseract,)
+
+
+def _pixels(image: Image) -> bytes:
+    """Decoded pixels, uncompressed: given a path, Tesseract would read lists and fetch URLs."""
+    buffer = BytesIO()
+    (image if image.mode == "1" else image.convert("L")).save(buffer, "PPM")
+    return buffer.getvalue()
+
+
+def _resolution(image: Image) -> int:
+    """As if the longer side were that of an A4 page.
+
+    Left alone, Tesseract takes 70 dpi and cuts large pages into the wrong blocks: a character error rate
+    of .13 instead of .03 on 50 Chinese pages.
+    """
+    return min(1200, max(70, round(max(image.size) / _A4_INCHES)))
+
+
+def _paragraphs(table: str, width: int, height: int) -> list[Lines]:
+    """Tesseract's table: level, page, block, paragraph, line, word, left, top, width, height, conf, text."""
+    rows = (row.split("\t") for row in table.splitlines())
+    words = [row for row in rows if len(row) == 12 and row[0] == _WORD]
+    return [
+        lines
+        for _, of_paragraph in groupby(words, lambda row: row[2:4])
+        if (lines := _lines(of_paragraph, width, height))
+    ]
+
+
+def _lines(rows: Iterator[list[str]], width: int, height: int) -> Lines:
+    lines = ([*_pieces(of_line, width, height)] for _, of_line in groupby(rows, lambda row: row[4]))
+    return [line for line in lines if line]
+
+
+def _pieces(rows: Iterator[list[str]], width: int, height: int) -> Iterator[Piece]:
+    for row in rows:
+        text = "".join(clean(row[11]).split())
+        if text:
+            left, top, wide, high = map(int, row[6:10])
+            box = Box(left / width, top / height, (left + wide) / width, (top + high) / height)
+            yield Piece(text, box, min(1.0, max(0.0, float(row[10]) / 100)))
