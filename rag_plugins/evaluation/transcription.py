@@ -73,7 +73,8 @@ def recognised_texts(passages: Iterable[Passage]) -> dict[str, str]:
     for passage in passages:
         where = passage.provenance
         if where and where.words:  # Without words it is a picture, and its text only says so.
-            documents.setdefault(passage.doc_id, []).append((where, passage.llm_text))
+            text = passage.llm_text[where.words[0].start :]  # A picture's text has a heading, not read.
+            documents.setdefault(passage.doc_id, []).append((where, text))
     return {doc_id: _joined(parts) for doc_id, parts in documents.items()}
 
 

@@ -17,22 +17,21 @@ if TYPE_CHECKING:
 
 __all__ = ["show_ceiling"]
 
-Column: TypeAlias = "Callable[[Level], float | None]"
+Value: TypeAlias = "Callable[[Level], float | None]"
 
 _BAD = 5
 """Pages that are named of those that could not be read."""
 
 
 def show_ceiling(ceiling: Ceiling) -> None:
-    """A line a text: legs alone, fused, in dual mode; then how pages were read, and what an LLM replied."""
+    """A column a text: legs alone, fused, in dual mode; then how pages were read, and what an LLM replied."""
     console = Console()
-    columns = _columns(ceiling)
     title = f"nDCG@5 on {ceiling.name}: {ceiling.queries} queries, {ceiling.documents} documents"
-    table = listing(title, "text", *columns)
+    table = listing(title, "", *(level.text for level in ceiling.levels))
     for column in table.columns[1:]:
-        column.justify, column.no_wrap = "right", False
-    for level in ceiling.levels:
-        table.add_row(level.text, *(_cell(column(level)) for column in columns.values()))
+        column.justify = "right"
+    for name, value in _rows(ceiling).items():
+        table.add_row(name, *(_cell(value(level)) for level in ceiling.levels))
     console.print(table)
     for line in _legend(ceiling):
         console.print(line, highlight=False)
@@ -41,22 +40,22 @@ def show_ceiling(ceiling: Ceiling) -> None:
     _show_replies(console, ceiling)
 
 
-def _columns(ceiling: Ceiling) -> dict[str, Column]:
-    columns: dict[str, Column] = {"CER": lambda level: level.error}
-    columns |= {name: partial(_leg, name) for name in ceiling.dual_legs}
-    columns |= {"plain": lambda level: level.plain.fused, "dual": lambda level: level.dual.fused}
-    columns |= {"recovered": ceiling.recovered}
+def _rows(ceiling: Ceiling) -> dict[str, Value]:
+    rows: dict[str, Value] = {"character errors": lambda level: level.error}
+    rows |= {name: partial(_leg, name) for name in ceiling.dual_legs}
+    rows |= {"plain": lambda level: level.plain.fused, "dual": lambda level: level.dual.fused}
+    rows |= {"dual gives back": ceiling.recovered}
     if ceiling.levels[0].plain.reranked is not None:
-        columns |= {
+        rows |= {
             "plain, reranked": lambda level: level.plain.reranked,
             "dual, reranked": lambda level: level.dual.reranked,
         }
     if ceiling.answerable:
-        columns |= {
-            "answer, plain": lambda level: level.plain.answered,
-            "answer, dual": lambda level: level.dual.answered,
+        rows |= {
+            "plain, answered": lambda level: level.plain.answered,
+            "dual, answered": lambda level: level.dual.answered,
         }
-    return columns
+    return rows
 
 
 def _leg(name: str, level: Level) -> float | None:
@@ -70,31 +69,32 @@ def _cell(value: float | None) -> str:
 def _legend(ceiling: Ceiling) -> list[str]:
     lines = [
         f"plain: {' + '.join(ceiling.plain_legs)}; dual: {' + '.join(ceiling.dual_legs)}",
-        "CER: median character error rate; recovered: the share of what plain loses that dual gives back",
+        "character errors: the median page's; gives back: of what plain loses, if that is .02 or more",
     ]
     if ceiling.answerable:
-        lines.append(
-            f"answer: the five passages an LLM would read contain one, {ceiling.answerable} queries have any"
-        )
+        lines.append(f"answered: of {ceiling.answerable} queries with answers, by what an LLM would read")
     return [*lines, *([_reading(ceiling.ocr)] if ceiling.ocr else [])]
 
 
 def _reading(ocr: Transcription) -> str:
     return (
-        f"OCR of {ocr.pages} pages: character error rate median {ocr.error_median:.3f}, "
-        f"mean {ocr.error_mean:.3f}; word recall median {ocr.recall_median:.3f}, mean {ocr.recall_mean:.3f}; "
-        f"nothing read of {ocr.unread}"
+        f"OCR of {ocr.pages} pages: character errors median {ocr.error_median:.3f}, mean "
+        f"{ocr.error_mean:.3f}; words found again median {ocr.recall_median:.3f}, mean "
+        f"{ocr.recall_mean:.3f}; nothing read of {ocr.unread}"
     )
 
 
 def _show_replies(console: Console, ceiling: Ceiling) -> None:
     if not ceiling.replies:
         return
-    table = listing("The LLM's replies, from what dual mode finds", "answer from", "right", "questions")
+    table = listing(
+        "Replies of the LLM to what dual mode finds", "answered from", "right", "questions", "failed"
+    )
     for source, replies in ceiling.replies.items():
-        table.add_row(source, f"{replies.accuracy:.3f}", str(replies.questions))
+        table.add_row(source, f"{replies.accuracy:.3f}", str(replies.questions), str(replies.failed))
     console.print(table)
     for source, replies in ceiling.replies.items():
         if replies.failed:
-            failed = f"{source}: {replies.failed} calls failed, the first: {replies.error}"
-            console.print(Text(failed, style="red"), soft_wrap=True)
+            console.print(
+                Text(f"{source}, the first that failed: {replies.error}", style="red"), soft_wrap=True
+            )
