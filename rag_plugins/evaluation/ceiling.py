@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 
 from tqdm import tqdm
 
@@ -21,6 +22,7 @@ from rag_plugins.evaluation.pages import DocumentSet, read_documents
 from rag_plugins.evaluation.rendered import made_confusions
 from rag_plugins.evaluation.transcription import Transcription, character_errors, recognised_texts
 from rag_plugins.index import RagIndex
+from rag_plugins.models.protocols import Encoder, ImageEncoder
 from rag_plugins.types import Passage
 
 __all__ = ["NOISE", "evaluate_ceiling"]
@@ -41,6 +43,7 @@ def evaluate_ceiling(
     confusions: Confusions | None = None,
     reader: Reader | None = None,
     answer_from: Sequence[AnswerFrom] = (),
+    encoders: Mapping[str, Encoder | ImageEncoder] = MappingProxyType({}),
     progress: bool = False,
 ) -> Ceiling:
     """Index a document set once for each text of its pages, and search each with the set's queries.
@@ -49,14 +52,14 @@ def evaluate_ceiling(
     searched with the legs of `config` that take text as it is, and in dual mode: with a robust leg too, and
     where there are images with the legs that read them. Noise is made of `confusions`, by default of those
     on the set's own pages, or where it has no images on pages made of its texts. `reader` answers questions
-    from what dual mode finds. Raises `BadDocument`, `BadInput`.
+    from what dual mode finds. `encoders` are as `RagIndex.open` takes them. Raises `BadDocument`, `BadInput`.
     """
     documents = read_documents(folder, queries)
     _check(documents, config)
     readers = _readers(documents, reader, answer_from)
     true = documents.tests.corpus
     with TemporaryDirectory() as directory:
-        collections = _Collections(documents, config, Path(directory), progress)
+        collections = _Collections(documents, config, Path(directory), encoders, progress)
         clean = collections.level("true text", true)
         scanned = collections.scanned(readers) if documents.images else None
         confused = _confusions(documents, scanned, config) if noise and confusions is None else confusions
@@ -94,16 +97,24 @@ class _Scanned:
 class _Collections:
     """Makes a collection of each text of a set, and searches it with plain legs and with all."""
 
-    def __init__(self, documents: DocumentSet, config: Config, folder: Path, progress: bool) -> None:
+    def __init__(
+        self,
+        documents: DocumentSet,
+        config: Config,
+        folder: Path,
+        encoders: Mapping[str, Encoder | ImageEncoder],
+        progress: bool,
+    ) -> None:
         self._documents = documents
         self._config = config
         self._folder = folder
+        self._encoders = encoders
         self._progress = progress
 
     def level(self, name: str, texts: Mapping[str, str]) -> Level:
         """Of these texts by document: pages cut into passages as ingestion cuts them, others whole."""
         path = self._folder / f"{name}.db"
-        with RagIndex.open(path, config=_dual(self._config, images=False)) as index:
+        with self._open(path, _dual(self._config, images=False)) as index:
             fill(index, texts, bool(self._documents.images), self._progress)
             legs, dual = self._searched(index, f"{name}, dual")
         return Level(name, self._error(texts), legs, self._plain(path, name, images=False), dual)
@@ -111,7 +122,7 @@ class _Collections:
     def scanned(self, readers: Mapping[AnswerFrom, Reader]) -> _Scanned:
         """Of the images, ingested."""
         path, images = self._folder / "ocr.db", list(self._documents.images.values())
-        with RagIndex.open(path, config=_dual(self._config, images=True)) as index:
+        with self._open(path, _dual(self._config, images=True)) as index:
             summary = index.ingest(images, root=self._documents.folder, progress=self._progress)
             read = recognised_texts(passage for batch in index.store.scan() for passage in batch)
             texts = {self._documents.sources[doc_id]: text for doc_id, text in read.items()}
@@ -123,8 +134,13 @@ class _Collections:
         plain = self._plain(path, "OCR", images=True)
         return _Scanned(Level("OCR", self._error(texts), legs, plain, dual), texts, summary.bad, replies)
 
+    def _open(self, path: Path, config: Config) -> RagIndex:
+        names = {leg.name for leg in config.legs}
+        encoders = {name: encoder for name, encoder in self._encoders.items() if name in names}
+        return RagIndex.open(path, config=config, encoders=encoders)
+
     def _plain(self, path: Path, name: str, images: bool) -> Found:
-        with RagIndex.open(path, config=_plain(_dual(self._config, images))) as index:
+        with self._open(path, _plain(_dual(self._config, images))) as index:
             return self._searched(index, name)[1]
 
     def _error(self, texts: Mapping[str, str]) -> float:
