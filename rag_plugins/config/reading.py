@@ -32,7 +32,8 @@ class IngestConfig(Frozen):
 
     `text` is which text becomes the text view: the text layer where there is a usable one and recognised text
     elsewhere ("auto"), one of the two alone, both, or none. The LLM reads the text layer where there is one,
-    whatever retrieval reads. Images are embedded where a leg reads them.
+    whatever retrieval reads. Images are embedded where a leg reads them. A page that gives no view which a
+    leg reads is reported, not stored.
     """
 
     text: Literal["auto", "text-layer", "ocr", "both", "none"] = "auto"

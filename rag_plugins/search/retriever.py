@@ -131,7 +131,7 @@ class HybridRetriever:
         if names is not None and not names:
             raise BadInput(f"legs is empty: name some of {list(self._legs)}, or pass None for all")
         legs = _of_mode(mode, [self._legs[name] for name in dict.fromkeys(names or self._legs)])
-        if _has_rules(query) and not any(leg.name in self._lexical for leg in legs):
+        if _has_rules(query) and not any(leg.name in self._lexical and not leg.robust for leg in legs):
             raise BadInput(
                 f"the query has recall rules, and none of the legs {[leg.name for leg in legs]} is BM25"
             )

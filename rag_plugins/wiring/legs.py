@@ -21,6 +21,7 @@ from rag_plugins.models.bm25 import Bm25Encoder
 from rag_plugins.models.dense import DenseEncoder
 from rag_plugins.models.m3 import M3Encoder, is_m3
 from rag_plugins.models.protocols import DenseModel, Encoder, ImageEncoder, Leg, Representation
+from rag_plugins.models.robust import RobustEncoder
 from rag_plugins.models.sparse import SparseEncoder
 from rag_plugins.models.visual.page_tokens import PageTokensEncoder
 from rag_plugins.models.visual.single import ImageModelEncoder
@@ -103,7 +104,7 @@ def _encoder(
         case Bm25Leg():
             return Bm25Encoder(config)
         case RobustLeg():
-            raise NotImplementedError
+            return RobustEncoder(config)
         case ImageLeg():
             return ImageModelEncoder(config, compute)
         case PageTokensLeg():

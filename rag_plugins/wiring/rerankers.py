@@ -50,5 +50,6 @@ def make_reranker(settings: RerankerConfig, config: Config, legs: Sequence[Leg])
     """The reranker of a stage, with the collection's idf where it can use it."""
     if isinstance(settings, CrossEncoderConfig):
         return CrossEncoderReranker(settings, config.compute)
-    lexical = next((leg.encoder for leg in legs if isinstance(leg.encoder, Bm25Encoder)), None)
+    counted = (leg.encoder for leg in legs if isinstance(leg.encoder, Bm25Encoder) and not leg.robust)
+    lexical = next(counted, None)
     return LateInteractionReranker(cast("TokenModel", token_leg(legs).encoder), lexical)

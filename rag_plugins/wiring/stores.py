@@ -10,6 +10,7 @@ from rag_plugins.config import (
     Config,
     LegConfig,
     PageTokensLeg,
+    RobustLeg,
     VectorLeg,
 )
 from rag_plugins.ingest.prefixes import server_widths
@@ -67,10 +68,10 @@ def _prefix_fields(leg: Leg, settings: LegConfig) -> list[VectorField]:
 
 
 def make_searches(config: Config, legs: Sequence[Leg], store: MilvusStore) -> dict[str, LexicalSearch]:
-    """For each BM25 leg what searches it: memory over a file, the engine on a server."""
+    """For each BM25 or robust leg what searches it: memory over a file, the engine on a server."""
     searches: dict[str, LexicalSearch] = {}
     for leg, settings in zip(legs, config.legs, strict=True):
-        if isinstance(leg.encoder, Bm25Encoder) and isinstance(settings, Bm25Leg):
+        if isinstance(leg.encoder, Bm25Encoder) and isinstance(settings, Bm25Leg | RobustLeg):
             searches[leg.name] = LexicalSearch(leg.encoder, settings, _terms(store, leg.name, leg.encoder))
     return searches
 
