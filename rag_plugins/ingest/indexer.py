@@ -25,7 +25,7 @@ from rag_plugins.store.assets import AssetStore
 from rag_plugins.text import digest
 from rag_plugins.types import Passage
 
-__all__ = ["IngestSummary", "Indexer", "settings_of"]
+__all__ = ["IngestSummary", "Indexer", "settings_of", "shown"]
 
 _GROUP = 64
 """Passages stored together at least: encoders work best on many, and a stopped run repeats few."""
@@ -123,7 +123,7 @@ class Indexer:
         config = self._config
         pages = read_pages(files, config.ocr, self._policy, config.ingest.passwords)
         with tqdm(total=len(files), unit="file", desc="Reading", disable=not progress, miniters=0) as bar:
-            for file, items in groupby(_shown(pages, bar), key=lambda item: item[0]):
+            for file, items in groupby(shown(pages, bar), key=lambda item: item[0]):
                 yield self._gather(file, (page for _, page in items))
                 bar.update()
 
@@ -168,7 +168,7 @@ class Indexer:
         )
 
 
-def _shown(
+def shown(
     pages: Iterable[tuple[SourceFile, Page | BadDocument]], bar: tqdm[NoReturn]
 ) -> Iterator[tuple[SourceFile, Page | BadDocument]]:
     """The same, counted on the bar as they come: a single file may have a thousand."""

@@ -77,10 +77,11 @@ class Writer:
             self._drop([id for record in both for id in record.ids if id not in kept])
             self.manifest.write(records)
 
-    def retext(self, passages: Sequence[Passage]) -> int:
-        """Give stored passages other texts for the LLM, which retrieval never reads; how many there were."""
+    def retext(self, passages: Sequence[Passage], records: Sequence[DocumentRecord]) -> None:
+        """Give stored passages other texts for the LLM, which retrieval never reads; then put records."""
         with self._lock:
-            return self._store.retext(passages)
+            self._store.retext(passages)
+            self.manifest.write(records)
 
     def delete(self, doc_id: str) -> int:
         """Delete a document's passages; how many there were."""

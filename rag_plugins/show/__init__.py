@@ -5,6 +5,7 @@ from __future__ import annotations
 from rag_plugins.show.hits import hit_json, show_hits
 from rag_plugins.show.measured import show_evaluation, show_probe, show_tuning
 from rag_plugins.show.presets import show_presets
+from rag_plugins.show.rereading import show_reread
 from rag_plugins.show.summary import show_summary
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "show_hits",
     "show_presets",
     "show_probe",
+    "show_reread",
     "show_summary",
     "show_tuning",
 ]

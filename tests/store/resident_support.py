@@ -21,6 +21,9 @@ def agree(store) -> Sequence[str]:
     passages = Rows.passages(store._rows, ids)
     assert store.fetch(ids) == passages
     assert store.views(ids) == {id: passage.views for id, passage in passages.items()}
+    assert store.confidences(ids) == store._rows.confidences(ids)
+    having = Rows.ids(store._rows, field="dense")
+    assert store.ids(field="dense") == having and store.count("dense") == len(having)
     stored = Rows.matrix(store._rows, "dense", DIM, ids)
     np.testing.assert_array_equal(store.matrix("dense", ids), stored)
     for field, queries in (("dense", QUERIES), ("bm25", [TERMS])):

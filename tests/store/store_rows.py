@@ -3,7 +3,7 @@
 import numpy as np
 
 from rag_plugins.store.schema import Row, VectorField
-from rag_plugins.types import EmbedText, Passage, passage_id
+from rag_plugins.types import Box, EmbedText, Passage, Provenance, Word, passage_id
 from rag_plugins.vectors import SparseVector
 
 DIM = 4
@@ -31,6 +31,18 @@ def row(number, *, dense=None, terms=None, tokens=None, **other):
         "bm25": SparseVector.of({1: 1.0} if terms is None else terms),
     }
     return Row(passage(number, **other), vectors, {} if tokens is None else {"dense": tokens})
+
+
+def without(number, *fields, **other):
+    """A row without a vector in these fields."""
+    whole = row(number, **other)
+    return Row(whole.passage, {key: value for key, value in whole.vectors.items() if key not in fields})
+
+
+def retold(number, text, sure, **other):
+    """A passage whose one word was recognised so surely."""
+    words = (Word(0, len(text), 0, Box(0.1, 0.2, 0.3, 0.4), sure),)
+    return passage(number, text=text, provenance=Provenance("scan.png", 1, words, "d" * 64, 7), **other)
 
 
 def arguments(**changes):

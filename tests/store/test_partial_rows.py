@@ -4,7 +4,7 @@ from time import perf_counter
 
 import numpy as np
 import pytest
-from store_rows import DIM, FIELDS, name, passage, row, unit
+from store_rows import DIM, FIELDS, name, passage, retold, row, unit, without
 
 from rag_plugins.errors import BadPassage
 from rag_plugins.filters import where
@@ -15,12 +15,6 @@ from rag_plugins.vectors import SparseVector, normalise
 
 TERMS = SparseVector.of({1: 1.0})
 WITH_PREFIX = (*FIELDS, VectorField("dense_2", "dense", 2, prefix_of="dense"))
-
-
-def without(number, *fields, **other):
-    """A row without a vector in these fields."""
-    whole = row(number, **other)
-    return Row(whole.passage, {key: value for key, value in whole.vectors.items() if key not in fields})
 
 
 def found(store, field, query, limit=20, filter=None, *, exact=False):
@@ -154,11 +148,6 @@ def test_parts_of_images_and_places_of_passages_come_back(store):
     assert fetched[name("image")] == given
     assert fetched[name(1)].provenance.start is None
     assert store.views([name("image")]) == {name("image"): views}
-
-
-def retold(number, text, sure, **other):
-    words = (Word(0, len(text), 0, Box(0.1, 0.2, 0.3, 0.4), sure),)
-    return passage(number, text=text, provenance=Provenance("scan.png", 1, words, "d" * 64, 7), **other)
 
 
 def test_retexting_changes_what_the_llm_reads_and_nothing_that_is_searched(open_store):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from resident_support import agree
-from store_rows import arguments, name, row, unit
+from store_rows import arguments, name, retold, row, unit, without
 
 from rag_plugins.errors import StoreError
 from rag_plugins.resident.rows import Table
@@ -36,6 +36,8 @@ print('ready', flush=True)
 for n in range(0, 100_000, 20):
     rows = [row(m, dense=unit(1.0, float(m)), terms={m % 4: 1.0}) for m in range(n, n + 20)]
     store.upsert(rows + [row(m, text="again", terms={3: 1.0}) for m in range(0, n, 50)])
+    store.upsert([without(m, "dense") for m in range(n + 1, n + 20, 7)])
+    store.retext([retold(m, f"read at {n}", 0.5) for m in range(0, n + 20, 6)])
     store.delete([name(n + 4)])
     if sys.argv[2] == "settle":
         store._memory._save(store._source)
@@ -280,6 +282,8 @@ def test_a_write_that_fails_half_way_leaves_memory_as_lite_is(path, monkeypatch,
             lambda: store.upsert(some([3, 20], text="new")),
             lambda: store.delete([name(4), name(5)]),
             lambda: store.rewrite("bm25", lambda rows: [SparseVector.of({9: 1.0})] * len(rows)),
+            lambda: store.retext([retold(1, "told", 0.5), retold(2, "x" * 70_000, 0.25)]),
+            lambda: store.upsert([without(6, "dense")]),
         ):
             with contextlib.suppress(Fault):
                 write()
