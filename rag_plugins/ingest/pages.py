@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Page", "read_pages"]
 
-UNFOUND = (
-    "nothing would find it: no leg reads its image, and none its text, by ingest.text or for want of such"
-)
+UNFOUND = "nothing would find it: it gives no view that a leg reads. Change ingest.text, or add such a leg"
 
 _PIXELS_AHEAD = 3 * MAX_PIXELS
 """Decoded pages that wait to be recognised: 360 MB at most, two pages a worker at the usual 9 million."""
