@@ -37,14 +37,14 @@ class Cascade:
             head = [(id, score) for id, score in before[:depth] if id in candidates]
             try:
                 with outcome.timed(self._clock(name)):
-                    read = _read(stage, query, head, candidates, outcome.notices)
+                    read = _read(stage, query, head, candidates, outcome)
             except QueryTooLong as error:
                 items = [Reranked(id, score) for id, score in before]
                 unjudged = "" if stage.settings.min_score is None else ", and its min_score with it"
                 outcome.notices.append(f"{name} was skipped{unjudged}: {error}")
             else:
                 items = _judged(name, stage, read + below(before[depth:]), k, outcome.notices)
-            outcome.rerankings.append(Reranking(name, stage.settings.blend, items))
+            outcome.rerankings.append(Reranking(name, items))
         if shortlist.lost:
             first, count = next(iter(shortlist.lost.values())), len(shortlist.lost)
             outcome.notices.append(f"images that were not to be had: {count}; the first: {first}")
@@ -66,15 +66,17 @@ def _read(
     query: str,
     head: Ranking,
     candidates: Mapping[str, Candidate],
-    notices: list[str],
+    outcome: Outcome,
 ) -> list[Reranked]:
     """The head after a stage; what it cannot read, as a page without text, it leaves where it is."""
     read = [id for id, _ in head if candidates[id].image or embed_text(candidates[id].views)]
     if not read:
         return [Reranked(id, score) for id, score in head]
     scores = stage.reranker.score(query, [candidates[id] for id in read])
-    notices += scores.notices
-    return reranked(head, scores, stage.settings, stage.reranker.scale, read)
+    outcome.notices += scores.notices
+    # Who reads images does not depend on the words.
+    doubts = {} if stage.reranker.reads_images else outcome.confidences
+    return reranked(head, scores, stage.settings, stage.reranker.scale, read, doubts)
 
 
 def _judged(

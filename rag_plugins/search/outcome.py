@@ -18,12 +18,13 @@ __all__ = ["Outcome"]
 class Outcome:
     """What each stage of one search made of the query, best first, and the seconds it took.
 
-    `shifted` has the shares of legs for passages whose text is doubtful, in place of `shares`; `shortlists`
-    the first pass of legs that have two.
+    `confidences` has the passages whose text was recognised with doubt, where legs run that this does not
+    touch, and `shifted` their shares in place of `shares`; `shortlists` the first pass of legs with two.
     """
 
     fusion: str
     shares: Mapping[str, float] = field(default_factory=dict[str, float])
+    confidences: Mapping[str, float] = field(default_factory=dict[str, float])
     shifted: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
     shortlists: dict[str, Ranking] = field(default_factory=dict[str, "Ranking"])
     rankings: dict[str, Ranking] = field(default_factory=dict[str, "Ranking"])
@@ -79,7 +80,7 @@ def _stage_score(reranking: Reranking, rank: int, judged: Judged) -> StageScore:
         "rerank",
         rank,
         judged.raw,
-        weight=reranking.share,
+        weight=judged.share,
         part=judged.part,
         probability=judged.probability,
         read=read and read.tokens,

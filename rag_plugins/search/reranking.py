@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from rag_plugins.models.rerank.calibration import calibrate
 from rag_plugins.search.fusion import Ranking, minmax
 
 __all__ = ["Judged", "Reranked", "Reranking", "RerankStage", "below", "pruned", "reranked"]
+
+
+_SURE: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +30,14 @@ class RerankStage:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What a reranker made of a passage: its own score, what that added to the blended one.
+    """What a reranker made of a passage: its own score, what that added to the blended one, by which share.
 
     `probability` is the score calibrated; `read` is given where it was not read as a whole at once.
     """
 
     raw: float
     part: float
+    share: float
     probability: float | None = None
     read: Read | None = None
 
@@ -53,36 +58,36 @@ class Reranked:
 
 @dataclass(frozen=True, slots=True)
 class Reranking:
-    """The ranking after a stage, best first; `share` is how much its own scores count in the blend."""
+    """The ranking after a stage, best first."""
 
     stage: str
-    share: float
     items: Sequence[Reranked]
 
 
 def reranked(
-    head: Ranking, scores: Scores, settings: RerankerConfig, scale: Scale, read: Sequence[str] | None = None
+    head: Ranking,
+    scores: Scores,
+    settings: RerankerConfig,
+    scale: Scale,
+    read: Sequence[str] | None = None,
+    confidences: Mapping[str, float] = _SURE,
 ) -> list[Reranked]:
     """Scores before and rerank scores, each min-max scaled over the head, summed with `blend` for the latter.
 
     `scores`, of this `scale`, run beside `read`, the ids of the head that the reranker can read, by default
-    all; the others keep the score before, scaled. The id breaks ties. Raises `ConfigError` for a calibration
-    that the scale cannot have.
+    all; the others keep the score before, scaled. What was read in words that are in doubt counts as much
+    less as `confidences` (0 to 1) say. The id breaks ties. Raises `ConfigError` for a calibration that the
+    scale cannot have.
     """
     read = [id for id, _ in head] if read is None else read
-    share = settings.blend
     raw: list[float] = scores.values.tolist()
     before, reread = minmax(head), minmax(list(zip(read, raw, strict=True)))
     sure = _probabilities(scores, settings, scale)
     items = [Reranked(id, before[id]) for id, _ in head if id not in reread]
-    items += [
-        Reranked(
-            id,
-            (1.0 - share) * before[id] + share * reread[id],
-            Judged(raw[n], share * reread[id], sure[n], scores.read.get(n)),
-        )
-        for n, id in enumerate(read)
-    ]
+    for n, id in enumerate(read):
+        share = settings.blend * confidences.get(id, 1.0)
+        judged = Judged(raw[n], share * reread[id], share, sure[n], scores.read.get(n))
+        items.append(Reranked(id, (1.0 - share) * before[id] + judged.part, judged))
     return sorted(items, key=lambda item: (-item.score, item.id))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import get_args
@@ -170,7 +170,11 @@ class HybridRetriever:
     def _fuse(self, legs: Sequence[Leg], outcome: Outcome) -> None:
         with outcome.timed("fusion"):
             outcome.shares = shares({leg.name: leg.weight for leg in legs})
-            outcome.shifted = self._shifted(legs, outcome)
+            fragile = {leg.name for leg in legs if leg.reads == "text" and not leg.robust}
+            outcome.confidences = self._doubted(legs, fragile, outcome)
+            outcome.shifted = {
+                id: shifted(outcome.shares, fragile, sure) for id, sure in outcome.confidences.items()
+            }
             outcome.fused = fuse(
                 outcome.rankings,
                 outcome.shares,
@@ -179,14 +183,12 @@ class HybridRetriever:
                 outcome.shifted,
             )
 
-    def _shifted(self, legs: Sequence[Leg], outcome: Outcome) -> dict[str, dict[str, float]]:
-        """Own shares for passages that were read with doubt, where some legs are not touched by doubt."""
-        fragile = {leg.name for leg in legs if leg.reads == "text" and not leg.robust}
+    def _doubted(self, legs: Sequence[Leg], fragile: Collection[str], outcome: Outcome) -> dict[str, float]:
+        """Confidences below 1 of what was found, where some of the legs are not touched by doubt."""
         if len(fragile) in (0, len(legs)):
             return {}
         ids = dict.fromkeys(id for ranking in outcome.rankings.values() for id, _ in ranking)
-        confidences = self._store.confidences(list(ids))
-        return {id: shifted(outcome.shares, fragile, sure) for id, sure in confidences.items() if sure < 1.0}
+        return {id: sure for id, sure in self._store.confidences(list(ids)).items() if sure < 1.0}
 
 
 def _of_mode(mode: Mode, legs: Sequence[Leg]) -> list[Leg]:

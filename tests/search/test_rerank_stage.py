@@ -74,7 +74,7 @@ def test_scores_become_probabilities_where_a_calibration_is_set():
 
 
 def judged(id, value, probability=None):
-    return Reranked(id, 0.0, Judged(value, 0.0, probability))
+    return Reranked(id, 0.0, Judged(value, 0.0, 0.5, probability))
 
 
 def test_the_lowest_score_allowed_counts_on_the_models_own_scale():
@@ -144,12 +144,12 @@ def test_every_passage_once_best_first_between_0_and_1(given, share):
 
 
 def test_a_trace_has_what_every_stage_made_of_a_hit():
-    first = [Reranked("b", 1.0, Judged(0.8, 0.5)), Reranked("a", 0.5, Judged(0.2, 0.0))]
+    first = [Reranked("b", 1.0, Judged(0.8, 0.5, 0.5)), Reranked("a", 0.5, Judged(0.2, 0.0, 0.5))]
     second = [
-        Reranked("a", 1.0, Judged(7.0, 1.0, 0.99, Read(480, 1200))),
+        Reranked("a", 1.0, Judged(7.0, 1.0, 1.0, 0.99, Read(480, 1200))),
         Reranked("b", -0.5),
     ]
-    outcome = Outcome("minmax", rerankings=[Reranking("cheap", 0.5, first), Reranking("dear", 1.0, second)])
+    outcome = Outcome("minmax", rerankings=[Reranking("cheap", first), Reranking("dear", second)])
     assert outcome.final == [("a", 1.0), ("b", -0.5)]
     assert outcome.reranked("cheap") == [("b", 1.0), ("a", 0.5)] and outcome.reranked("none") == []
     assert outcome.traces(["a", "b"]) == {
@@ -168,3 +168,13 @@ def test_what_a_reranker_cannot_read_keeps_the_score_it_had():
         ("b", pytest.approx(0.5), True),
         ("a", 0.0, False),
     ]
+
+
+def test_what_was_read_in_doubtful_words_counts_less():
+    settings = CrossEncoderConfig(blend=0.5)
+    items = reranked(HEAD, scores(0.0, 5.0, 10.0), settings, "logit", confidences={"a": 0.5, "c": 0.5})
+    by_id = {item.id: item for item in items}
+    assert by_id["a"].score == 0.75 * 1.0 + 0.25 * 0.0
+    assert by_id["b"].score == pytest.approx(0.5 * 0.5 + 0.5 * 0.5)
+    assert by_id["c"].score == 0.75 * 0.0 + 0.25 * 1.0
+    assert (by_id["b"].judged.share, by_id["c"].judged.share) == (0.5, 0.25)
