@@ -9,7 +9,7 @@ from pathlib import Path
 from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import Document
 
-from rag_plugins.config import ChunkingConfig, OcrConfig
+from rag_plugins.config import ChunkingConfig, IngestConfig, OcrConfig
 from rag_plugins.errors import BadDocument
 from rag_plugins.faces import RETRIEVAL_TEXT, PassageReader
 from rag_plugins.langchain.convert import RetrievalText, passage_document
@@ -31,9 +31,11 @@ class OcrLoader(BaseLoader):
         *,
         ocr: OcrConfig | None = None,
         chunking: ChunkingConfig | None = None,
+        ingest: IngestConfig | None = None,
     ) -> None:
+        """`ingest` says which text becomes the retrieval text, and has the passwords of PDFs."""
         self._paths = [paths] if isinstance(paths, str | Path) else list(paths)
-        self._reader = PassageReader(ocr, chunking, logging.getLogger(__name__))
+        self._reader = PassageReader(ocr, chunking, logging.getLogger(__name__), ingest)
 
     @property
     def bad(self) -> tuple[BadDocument, ...]:

@@ -12,7 +12,7 @@ from llama_index.core.readers.base import BasePydanticReader
 from llama_index.core.schema import Document
 from pydantic import PrivateAttr
 
-from rag_plugins.config import ChunkingConfig, OcrConfig
+from rag_plugins.config import ChunkingConfig, IngestConfig, OcrConfig
 from rag_plugins.errors import BadDocument
 from rag_plugins.faces import PassageReader, plain_metadata, public_metadata
 from rag_plugins.llama_index.convert import sides
@@ -30,13 +30,20 @@ class OcrReader(BasePydanticReader):
 
     ocr: OcrConfig = OcrConfig()
     chunking: ChunkingConfig = ChunkingConfig()
+    ingest: IngestConfig = IngestConfig()
     _reader: PassageReader = PrivateAttr()
 
     def __init__(
-        self, ocr: OcrConfig | None = None, chunking: ChunkingConfig | None = None, **settings: Any
+        self,
+        ocr: OcrConfig | None = None,
+        chunking: ChunkingConfig | None = None,
+        ingest: IngestConfig | None = None,
+        **settings: Any,
     ) -> None:
-        super().__init__(ocr=ocr or OcrConfig(), chunking=chunking or ChunkingConfig(), **settings)  # pyright: ignore[reportCallIssue]
-        self._reader = PassageReader(self.ocr, self.chunking, logging.getLogger(__name__))
+        """`ingest` says which text becomes the EMBED content, and has the passwords of PDFs."""
+        given = {"ocr": ocr, "chunking": chunking, "ingest": ingest}
+        super().__init__(**{name: value for name, value in given.items() if value is not None}, **settings)  # pyright: ignore[reportArgumentType]
+        self._reader = PassageReader(self.ocr, self.chunking, logging.getLogger(__name__), self.ingest)
 
     @classmethod
     def class_name(cls) -> str:
