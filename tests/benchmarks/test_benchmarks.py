@@ -73,6 +73,13 @@ def test_sparse_leg(folder):
     assert all(0.5 < figure <= 1.0 for figure in figures.values())
 
 
+def test_ocr_ceiling(folder, tmp_path):
+    (tmp_path / "squad-dev-A").symlink_to(folder)
+    figures = run("ocr_ceiling", "--data", tmp_path, "--levels", 10, 40, "--preset", "lexical")
+    assert {"recovered_10", "recovered_40", "robust_40", "bm25_10"} <= set(figures)
+    assert figures["plain_clean"] == figures["bm25_clean"] == 1.0 and figures["recovered_sroie"] is None
+
+
 def test_lexical():
     figures = run("lexical", "--terms", 2000, "--passages", 300, "--queries", 5)
     for kind in ("prefix", "wildcard", "fuzzy", "phrase"):

@@ -262,19 +262,20 @@ class TestErrors:
         assert "Traceback" not in err
 
 
-class TestEvaluate:
-    @pytest.fixture
-    def folder(self, tmp_path: Path) -> Path:
-        texts = {"d1": "The valve is brass.", "d2": "The pump is steel.", "d3": "Nothing else."}
-        lines = [json.dumps({"_id": id, "title": "", "text": text}) for id, text in texts.items()]
-        (tmp_path / "corpus.jsonl").write_text("\n".join(lines), encoding="utf-8")
-        queries = [{"_id": "q1", "text": "brass valve"}, {"_id": "q2", "text": "steel pump"}]
-        (tmp_path / "queries.jsonl").write_text("\n".join(map(json.dumps, queries)), encoding="utf-8")
-        (tmp_path / "qrels.tsv").write_text(
-            "query-id\tcorpus-id\tscore\nq1\td1\t1\nq2\td2\t1\n", encoding="utf-8"
-        )
-        return tmp_path
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    texts = {"d1": "The valve is brass.", "d2": "The pump is steel.", "d3": "Nothing else."}
+    lines = [json.dumps({"_id": id, "title": "", "text": text}) for id, text in texts.items()]
+    (tmp_path / "corpus.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    queries = [{"_id": "q1", "text": "brass valve"}, {"_id": "q2", "text": "steel pump"}]
+    (tmp_path / "queries.jsonl").write_text("\n".join(map(json.dumps, queries)), encoding="utf-8")
+    (tmp_path / "qrels.tsv").write_text(
+        "query-id\tcorpus-id\tscore\nq1\td1\t1\nq2\td2\t1\n", encoding="utf-8"
+    )
+    return tmp_path
 
+
+class TestEvaluate:
     def test_a_table_and_json_last(self, shell: Shell, folder: Path) -> None:
         code, out, _ = shell("evaluate", folder, "--preset", "lexical", "--json")
         assert code == 0
@@ -297,6 +298,64 @@ class TestEvaluate:
         code, _, err = shell("evaluate", tmp_path, "--preset", "lexical")
         assert (code, len(err.splitlines())) == (1, 1)
         assert "corpus.jsonl" in err
+
+
+class TestOcrCeiling:
+    """On the same three texts, one of which is a page too."""
+
+    @pytest.fixture
+    def pages(self, folder: Path) -> Path:
+        _page("The valve is brass.").save(folder / "valve.png")
+        lines = [json.loads(line) for line in (folder / "corpus.jsonl").read_text().splitlines()]
+        lines[0]["image"] = "valve.png"
+        (folder / "corpus.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+        queries = [{"_id": "q1", "text": "brass valve", "answers": ["brass"]}]
+        (folder / "queries.jsonl").write_text("\n".join(map(json.dumps, queries)), encoding="utf-8")
+        (folder / "models_of_mine.py").write_text("def make():\n    return lambda prompt, images: 'Brass.'\n")
+        return folder
+
+    def test_a_table_a_plot_and_json_last(
+        self, shell: Shell, pages: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(pages)  # Where the module of the LLM is.
+        options = ["--noise", 5, "--noise", 12.5, "--llm", "models_of_mine:make", "--answer-from", "both"]
+        code, out, _ = shell(
+            "evaluate",
+            pages,
+            "--ocr-ceiling",
+            "--preset",
+            "lexical",
+            *options,
+            "--plot",
+            "cost.png",
+            "--json",
+        )
+        assert code == 0
+        assert "dual gives back" in out and "The plot: cost.png" in out
+        assert (pages / "cost.png").read_bytes().startswith(b"\x89PNG")
+        result = json.loads(out.splitlines()[-1])
+        texts = [level["text"] for level in result["levels"]]
+        assert texts == ["true text", "OCR", "noise 5 %", "noise 12.5 %"]
+        assert result["answer_from"] == {"both": {"accuracy": 1.0, "questions": 1, "failed": 0}}
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (["--plot", "x.png"], "--plot: only with --ocr-ceiling"),
+            (["--ocr-ceiling", "--chunk"], "--chunk: not with"),
+            (["--ocr-ceiling", "--llm", "json:loads"], "go together"),
+            (["--ocr-ceiling", "--llm", "json", "--answer-from", "ocr"], "expected MODULE:FACTORY"),
+            (["--ocr-ceiling", "--llm", "json:absent", "--answer-from", "ocr"], "no attribute"),
+            (["--ocr-ceiling", "--llm", "no_such_one:x", "--answer-from", "ocr"], "No module"),
+            (["--ocr-ceiling", "--answer-from", "memory"], "memory"),
+            (["--ocr-ceiling", "--noise", "60"], "range"),
+        ],
+    )
+    def test_options_that_make_no_sense(
+        self, shell: Shell, folder: Path, options: list[str], message: str
+    ) -> None:
+        code, _, err = shell("evaluate", folder, "--preset", "lexical", *options)
+        assert code == 2 and message in " ".join(err.replace("│", "").split())
 
 
 def test_a_configuration_file_is_what_opens(shell: Shell, tmp_path: Path) -> None:
