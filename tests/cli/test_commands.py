@@ -348,7 +348,7 @@ class TestOcrCeiling:
             (["--ocr-ceiling", "--llm", "json:absent", "--answer-from", "ocr"], "no attribute"),
             (["--ocr-ceiling", "--llm", "no_such_one:x", "--answer-from", "ocr"], "No module"),
             (["--ocr-ceiling", "--answer-from", "memory"], "memory"),
-            (["--ocr-ceiling", "--noise", "60"], "range"),
+            (["--ocr-ceiling", "--noise", "60"], "50"),
         ],
     )
     def test_options_that_make_no_sense(
