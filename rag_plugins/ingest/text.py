@@ -63,8 +63,9 @@ def assemble(paragraphs: Iterable[Sequence[Sequence[Piece]]]) -> tuple[str, tupl
     position = line_number = 0
     for paragraph in paragraphs:
         for row, line in enumerate(paragraph):
+            wide = _character(line)
             for column, piece in enumerate(line):
-                gap = _gap(parts, row, column, piece)
+                gap = _gap(line[column - 1], piece, wide) if column else _break(parts, row)
                 start = position + len(gap)
                 position = start + len(piece.text)
                 parts += (gap, piece.text)
@@ -73,9 +74,25 @@ def assemble(paragraphs: Iterable[Sequence[Sequence[Piece]]]) -> tuple[str, tupl
     return "".join(parts), tuple(words)
 
 
-def _gap(parts: Sequence[str], row: int, column: int, piece: Piece) -> str:
-    if not parts:
-        return ""
-    if column == 0:
-        return "\n" if row else "\n\n"
-    return "" if spaceless(parts[-1][-1]) and spaceless(piece.text[0]) else " "
+def _break(parts: Sequence[str], row: int) -> str:
+    return "" if not parts else "\n" if row else "\n\n"
+
+
+def _gap(before: Piece, piece: Piece, wide: float) -> str:
+    """None between scripts without spaces.
+
+    Recognised words say nothing of spaces: beside such scripts there is one where more than half a character
+    is free, and between two where more than a whole one is, as between cells of a table.
+    """
+    sides = spaceless(before.text[-1]) + spaceless(piece.text[0])
+    if piece.confidence is None or not sides:
+        return "" if sides == 2 else " "
+    return " " if piece.box.left - before.box.right > sides * wide / 2 else ""
+
+
+def _character(line: Sequence[Piece]) -> float:
+    """The width of a character of a script without spaces; marks are narrower than their place."""
+    widths = (
+        (piece.box.right - piece.box.left) / len(piece.text) for piece in line if spaceless(piece.text[0])
+    )
+    return max(widths, default=0.0)

@@ -200,12 +200,23 @@ def until(seen: Callable[[], T], seconds: float = 20.0) -> T:
     return found
 
 
-def test_chinese_characters_are_joined_without_spaces():
+def recognised(*words: tuple[int, str]) -> str:
+    """The text of one line of words from these places on, 20 pixels a character."""
     table = "\n".join(
-        f"5\t1\t1\t1\t1\t{place}\t{20 * place}\t0\t20\t20\t9{place}\t{text}"
-        for place, text in enumerate("设 备 手册 ， AX-4711".split())
+        f"5\t1\t1\t1\t1\t{number}\t{left}\t0\t{20 * len(text)}\t20\t90\t{text}"
+        for number, (left, text) in enumerate(words)
     )
-    paragraphs = tesseract._paragraphs(table, 200, 100)
-    text, words = assemble(paragraphs)
-    assert text == "设备手册， AX-4711"
-    assert [text[word.start : word.end] for word in words] == ["设", "备", "手册", "，", "AX-4711"]
+    return assemble(tesseract._paragraphs(table, 400, 100))[0]
+
+
+def test_chinese_characters_are_joined_and_cells_are_not():
+    assert (
+        recognised((0, "设"), (22, "备"), (45, "手册"), (85, "，"), (106, "AX-4711")) == "设备手册，AX-4711"
+    )
+    assert recognised((0, "型号"), (52, "AX-4711")) == "型号 AX-4711"
+    assert recognised((0, "设备"), (120, "手册")) == "设备 手册"
+
+
+def test_marks_beside_chinese_are_wide_and_others_are_not():
+    assert recognised((0, "手册(第"), (80, "三"), (100, "版),第")) == "手册（第三版），第"
+    assert recognised((0, "pump(s),"), (200, "10:30")) == "pump(s), 10:30"

@@ -6,15 +6,16 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from io import BytesIO
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import TYPE_CHECKING
 
 from rag_plugins.errors import MissingProgram
 from rag_plugins.ingest.ocr.engine import Advice, Layout
 from rag_plugins.ingest.ocr.reading import Reading
-from rag_plugins.ingest.text import Lines, Piece, clean
+from rag_plugins.ingest.text import Lines, Piece, clean, spaceless
 from rag_plugins.types import Box
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ __all__ = ["Tesseract", "installed_languages", "tesseract_version"]
 
 _A4_INCHES = 11.7
 _WORD = "5"
+_MARKS = str.maketrans(",;:!?()", "\uff0c\uff1b\uff1a\uff01\uff1f\uff08\uff09")
+"""Tesseract writes these of ASCII for the wide ones that stand beside Chinese characters."""
+
 _QUICK = 30.0
 """Seconds for what needs no page."""
 
@@ -144,7 +148,7 @@ def _paragraphs(table: str, width: int, height: int) -> list[Lines]:
 
 def _lines(rows: Iterator[list[str]], width: int, height: int) -> Lines:
     lines = ([*_pieces(of_line, width, height)] for _, of_line in groupby(rows, lambda row: row[4]))
-    return [line for line in lines if line]
+    return [_wide_marks(line) for line in lines if line]
 
 
 def _pieces(rows: Iterator[list[str]], width: int, height: int) -> Iterator[Piece]:
@@ -154,3 +158,16 @@ def _pieces(rows: Iterator[list[str]], width: int, height: int) -> Iterator[Piec
             left, top, wide, high = map(int, row[6:10])
             box = Box(left / width, top / height, (left + wide) / width, (top + high) / height)
             yield Piece(text, box, min(1.0, max(0.0, float(row[10]) / 100)))
+
+
+def _wide_marks(line: list[Piece]) -> list[Piece]:
+    text = "".join(piece.text for piece in line)
+    if not any(map(spaceless, text)):
+        return line
+    beside = [False, *map(spaceless, text), False]
+    wide = [char.translate(_MARKS) if beside[at] or beside[at + 2] else char for at, char in enumerate(text)]
+    ends = accumulate(len(piece.text) for piece in line)
+    return [
+        replace(piece, text="".join(wide[end - len(piece.text) : end]))
+        for piece, end in zip(line, ends, strict=True)
+    ]
