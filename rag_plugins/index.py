@@ -8,27 +8,23 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Self
 
-from rag_plugins.config import Bm25Leg, Config, Mode
+from rag_plugins.config import Bm25Leg, Config, Mode, OcrConfig
 from rag_plugins.context import Context, estimate_tokens, format_context
-from rag_plugins.errors import BadInput
-from rag_plugins.filters import Filter, where
+from rag_plugins.filters import Filter
 from rag_plugins.funnel.tuning import Tuning
+from rag_plugins.ingest.funnels import funnel_of
 from rag_plugins.ingest.indexer import Indexer, IngestSummary
 from rag_plugins.ingest.making import make_passage
-from rag_plugins.ingest.writer import Writer
+from rag_plugins.ingest.rereading import Rereader, RereadSummary
 from rag_plugins.lexical.mining import mine, stored_texts
 from rag_plugins.lexical.rules import Query
-from rag_plugins.models.dense import DenseEncoder
 from rag_plugins.models.lexicon import DomainDictionary
-from rag_plugins.models.m3 import M3Encoder
 from rag_plugins.models.protocols import Encoder, ImageEncoder
-from rag_plugins.models.sparse import SparseEncoder
 from rag_plugins.search.outcome import Outcome
 from rag_plugins.store.assets import AssetStore
-from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.text import clean
 from rag_plugins.types import Hit, Hits, JsonValue, Passage, Provenance
-from rag_plugins.wiring import Model, Parts, make_legs, make_store, wire
+from rag_plugins.wiring import Parts, assemble
 
 __all__ = ["RagIndex"]
 
@@ -56,7 +52,7 @@ class RagIndex:
         self._retriever = parts.retriever
         self._indexer = Indexer(parts.writer, parts.store.assets, config, tenant)
         # Runs on close(), on garbage collection or at exit, whichever comes first, and once.
-        self._finalizer = weakref.finalize(self, _shut, parts.writer, parts.store, parts.models)
+        self._finalizer = weakref.finalize(self, parts.close)
 
     @classmethod
     def open(
@@ -77,13 +73,7 @@ class RagIndex:
         process holds the file, `StoreUnavailable` where no server answers, `UnknownPreset`.
         """
         config = config or Config.preset(preset)
-        legs = make_legs(config.legs, encoders, config.compute)
-        store = make_store(uri, config, legs, collection, tenant)
-        try:
-            return cls(config, tenant, wire(config, legs, store, tenant, encoders))
-        except BaseException:
-            store.close()
-            raise
+        return cls(config, tenant, assemble(uri, config, collection, tenant, encoders))
 
     @property
     def assets(self) -> AssetStore:
@@ -96,11 +86,7 @@ class RagIndex:
 
         "package …", "folder …", "cache" or "hub". Raises `ModelNotFound`; may download.
         """
-        return {
-            leg.name: leg.encoder.source
-            for leg in self._parts.legs
-            if isinstance(leg.encoder, DenseEncoder | M3Encoder | SparseEncoder)
-        }
+        return self._parts.weights
 
     def passage(
         self,
@@ -153,6 +139,22 @@ class RagIndex:
         """
         return self._indexer.ingest(paths, root=root, progress=progress)
 
+    def reread(
+        self,
+        paths: Sequence[str | Path],
+        ocr: OcrConfig,
+        *,
+        root: Path | None = None,
+        progress: bool = False,
+    ) -> RereadSummary:
+        """Recognise the scanned pages of files that are in the collection anew, with other settings.
+
+        `llm_text`, boxes and confidences change; ids, views and vectors stay, so that retrieval finds what it
+        found. A file that has changed since, or is not in the collection, is a `BadDocument` in the summary.
+        """
+        rereader = Rereader(self._writer, self.store, self.config)
+        return rereader.reread(paths, ocr, root=root, progress=progress)
+
     def search(
         self,
         query: str | Query,
@@ -187,14 +189,10 @@ class RagIndex:
 
         With `whole_pages` the other passages of the hits' pages come too.
         """
-        pages = self._page if whole_pages else None
+        pages = self.store.page if whole_pages else None
         return format_context(
             hits, pages=pages, budget=budget, count_tokens=count_tokens, flag_below=flag_below
         )
-
-    def _page(self, doc_id: str, page: int) -> list[Passage]:
-        ids = self.store.ids((where("doc_id") == doc_id) & (where("page") == page))
-        return list(self.store.fetch(ids).values())
 
     def run(
         self,
@@ -222,11 +220,7 @@ class RagIndex:
         `leg` is by default the only one; `queries` are by default sentences of the passages. Raises
         `BadInput`, also where there are too few passages to measure, and `ConfigError`.
         """
-        funnels = {keeper.leg: keeper for keeper in self._parts.funnels}
-        leg = next(iter(funnels)) if leg is None and len(funnels) == 1 else leg
-        if leg not in funnels:
-            raise BadInput(f"leg {leg!r}: name one of the dense legs {list(funnels)}")
-        return funnels[leg].tune(recall, k, queries)
+        return funnel_of(self._parts.funnels, leg).tune(recall, k, queries)
 
     def mine_dictionary(self) -> DomainDictionary:
         """A first domain dictionary, made of what retrieval reads of the collection: see `lexical.mining`.
@@ -260,12 +254,3 @@ class RagIndex:
 
     def __repr__(self) -> str:
         return f"RagIndex({self.store!r})"
-
-
-def _shut(writer: Writer, store: MilvusStore, models: Sequence[Model]) -> None:
-    try:
-        writer.close()
-    finally:
-        store.close()
-        for model in models:
-            model.release()

@@ -13,12 +13,13 @@ from rag_plugins.cli.collection import dictionary, ingest, search
 from rag_plugins.cli.doctor import doctor
 from rag_plugins.cli.measuring import demo, evaluate, presets
 from rag_plugins.cli.ranking import rank, score
+from rag_plugins.cli.rereading import reread
 from rag_plugins.cli.tuning import probe, tune
 from rag_plugins.errors import RagPluginsError
 
 __all__ = ["app", "main"]
 
-COMMANDS = (demo, ingest, search, rank, score, dictionary, tune, evaluate, probe, presets, doctor)
+COMMANDS = (demo, ingest, reread, search, rank, score, dictionary, tune, evaluate, probe, presets, doctor)
 
 app = typer.Typer(
     name="rag-plugins",

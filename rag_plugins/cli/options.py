@@ -60,7 +60,8 @@ def read_config(
     config = Config.from_toml(file) if file else Config.preset(preset or "local")
     changes: dict[str, Any] = {}
     if languages:
-        changes["ocr"] = config.ocr.model_dump() | {"languages": languages}
+        named = "auto" if list(languages) == ["auto"] else languages
+        changes["ocr"] = config.ocr.model_dump() | {"languages": named}
     if mode:
         changes["mode"] = mode
     return Config.make(config.model_dump() | changes) if changes else config

@@ -24,7 +24,7 @@ from rag_plugins.text import digest
 from rag_plugins.types import JsonValue
 from rag_plugins.vectors import Matrix
 
-__all__ = ["ENOUGH", "FunnelKeeper"]
+__all__ = ["ENOUGH", "FunnelKeeper", "funnel_of"]
 
 ENOUGH = 500
 """Passages with a vector from which on a funnel is used: fewer are searched as fast without."""
@@ -224,6 +224,15 @@ class FunnelKeeper:
     def _blocks(self, ids: Sequence[str]) -> Iterator[Matrix]:
         for start in range(0, len(ids), _BLOCK):
             yield self._store.matrix(self._field, ids[start : start + _BLOCK])
+
+
+def funnel_of(keepers: Sequence[FunnelKeeper], leg: str | None) -> FunnelKeeper:
+    """The keeper of this leg, or the only one. Raises `BadInput`."""
+    funnels = {keeper.leg: keeper for keeper in keepers}
+    leg = next(iter(funnels)) if leg is None and len(funnels) == 1 else leg
+    if leg not in funnels:
+        raise BadInput(f"leg {leg!r}: name one of the dense legs {list(funnels)}")
+    return funnels[leg]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from rag_plugins.config import StoreConfig
 from rag_plugins.errors import BadInput
-from rag_plugins.filters import Filter
+from rag_plugins.filters import Filter, where
 from rag_plugins.funnel import Prefixes
 from rag_plugins.store.assets import AssetStore, asset_store
 from rag_plugins.store.engine import Engine, Entity, cut
@@ -150,6 +150,10 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
     def fetch(self, ids: Sequence[str]) -> dict[str, Passage]:
         """Passages by id, in the order of `ids`; missing ones are left out."""
         return self._rows.passages(ids)
+
+    def page(self, doc_id: str, page: int) -> list[Passage]:
+        """The passages of a page of a document that was read from a file."""
+        return list(self.fetch(self.ids((where("doc_id") == doc_id) & (where("page") == page))).values())
 
     def views(self, ids: Sequence[str]) -> dict[str, tuple[View, ...]]:
         """What retrieval reads of passages, by id. Far faster than `fetch`, which builds every word."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from pathlib import Path
+from typing import TypeAlias, cast
 
 from rag_plugins.config import Config, RerankerConfig, VectorLeg
 from rag_plugins.ingest.funnels import FunnelKeeper
@@ -13,7 +14,7 @@ from rag_plugins.ingest.writer import Writer
 from rag_plugins.lexical.statistics import StatisticsKeeper
 from rag_plugins.models.dense import DenseEncoder
 from rag_plugins.models.m3 import M3Encoder
-from rag_plugins.models.protocols import Leg
+from rag_plugins.models.protocols import Encoder, ImageEncoder, Leg
 from rag_plugins.models.rerank.cross_encoder import CrossEncoderReranker
 from rag_plugins.models.sparse import SparseEncoder
 from rag_plugins.models.visual.page_tokens import PageTokensEncoder
@@ -28,6 +29,7 @@ from rag_plugins.wiring.stores import make_passes, make_searches, make_store
 __all__ = [
     "Model",
     "Parts",
+    "assemble",
     "dense_model",
     "make_legs",
     "make_reranker",
@@ -53,6 +55,38 @@ class Parts:
     funnels: Sequence[FunnelKeeper]
     models: Sequence[Model]
     """To be released with the index: what was made for it, not what it was given."""
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """Where the weights of each leg's model come from; see `RagIndex.weights`."""
+        made = [leg for leg in self.legs if isinstance(leg.encoder, Model)]
+        return {leg.name: cast("Model", leg.encoder).source for leg in made}
+
+    def close(self) -> None:
+        """Save what is not yet saved, let go of the file and of the models."""
+        try:
+            self.writer.close()
+        finally:
+            self.store.close()
+            for model in self.models:
+                model.release()
+
+
+def assemble(
+    uri: str | Path,
+    config: Config,
+    collection: str,
+    tenant: str,
+    encoders: Mapping[str, Encoder | ImageEncoder],
+) -> Parts:
+    """All that works on a collection, opened or created: see `RagIndex.open`."""
+    legs = make_legs(config.legs, encoders, config.compute)
+    store = make_store(uri, config, legs, collection, tenant)
+    try:
+        return wire(config, legs, store, tenant, encoders)
+    except BaseException:
+        store.close()
+        raise
 
 
 def wire(
