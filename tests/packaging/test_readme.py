@@ -42,6 +42,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("import RagIndex, where", "bm25"),
         ("import RagIndex, parse_query", "motor flange"),
         ("from_langchain", "bulletin-sb-2019-07.jpg"),
+        ("index.context", 'torques.tif", page 1'),
     ],
 )
 def test_an_example_runs_and_finds(
@@ -76,11 +77,15 @@ def test_the_commands_run(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_configuration_and_the_dictionary_are_accepted(tmp_path: Path) -> None:
-    configuration, funnel, stages, dictionary = sorted(
-        blocks("toml"), key=lambda block: ("[terms]" in block, block.startswith("[[rerank]]"))
+    configuration, funnel, dual, stages, dictionary = sorted(
+        blocks("toml"),
+        key=lambda block: ("[terms]" in block, block.startswith("[[rerank]]"), "[ingest]" in block),
     )
     assert [leg.kind for leg in Config.make(tomllib.loads(configuration)).legs] == ["dense", "bm25"]
     assert Config.make(tomllib.loads(funnel)).legs[0].funnel == Funnel([(96, 200), (384,)])
+    both = Config.make(tomllib.loads(dual))
+    assert [leg.kind for leg in both.legs] == ["dense", "robust", "image", "page-tokens"]
+    assert both.ingest.images == "regions"
     late, exact = Config.make(tomllib.loads(stages)).rerank
     assert (late.kind, late.depth, exact.kind, exact.depth) == ("late-interaction", 100, "cross-encoder", 30)
     path = tmp_path / "terms.toml"
