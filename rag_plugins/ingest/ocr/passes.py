@@ -13,7 +13,7 @@ from PIL import Image, ImageOps, ImageStat
 from rag_plugins.config import OcrConfig
 from rag_plugins.ingest.ocr.engine import Layout, OcrEngine
 from rag_plugins.ingest.ocr.ink import levelled, skew
-from rag_plugins.ingest.ocr.reading import LOST, Reading
+from rag_plugins.ingest.ocr.reading import Reading
 from rag_plugins.ingest.ocr.rows import in_rows
 from rag_plugins.ingest.ocr.scripts import Languages
 from rag_plugins.ingest.ocr.tesseract import Tesseract
@@ -48,15 +48,17 @@ def recognise(image: Image.Image, config: OcrConfig) -> Reading:
     `TimeoutError`, and `ChildProcessError` where an engine fails twice.
     """
     engine, languages = _engine(config.engine, config.languages, config.timeout)
-    best = languages.read(image)
+    best, passes = languages.read(image), 1
     for attempt in _PASSES:
         if not best.doubtful:
             break
         other = attempt(engine, best)
-        if other is not None and _better(other, best):
+        passes += other is not None
+        if other is not None and other.better(best):
             best = other
     languages.learn(best)
-    return replace(best, paragraphs=in_rows(best.paragraphs, best.image.width / best.image.height))
+    rows = in_rows(best.paragraphs, best.image.width / best.image.height)
+    return replace(best, paragraphs=rows, passes=passes)
 
 
 @lru_cache(maxsize=8)
@@ -74,11 +76,6 @@ def _rapid(timeout: float) -> OcrEngine:
 
 
 _ENGINES: dict[str, Callable[[float], OcrEngine]] = {"tesseract": Tesseract, "rapidocr": _rapid}
-
-
-def _better(other: Reading, best: Reading) -> bool:
-    # On a picture without text another reading is noise: nothing read is worth as much as a doubt.
-    return other.weight > best.weight and (bool(best.pieces) or other.quality > LOST)
 
 
 def _upright(engine: OcrEngine, best: Reading) -> Reading | None:

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["LOST", "Reading"]
 
 NOISE = 0.3
-"""What a word of no text at all gets, speckle for one: a character counts by its confidence above this."""
+"""Confidence below which a word is none: speckle has this much."""
+
+WORTH = 0.45
+"""What another reading has more of must be this sure, by how sure the one at hand is.
+
+On receipts and old books: what a figure or a border is taken for is less sure, print that was left out more.
+"""
 
 LOST = 0.5
 """Confidence per character below which a page may lie wrong.
@@ -39,22 +45,27 @@ FEW = 12
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read, in which languages, and the image as it was read: boxes are fractions of its sides."""
+    """What was read, in which languages, and the image as it was read: boxes are fractions of its sides.
+
+    `passes` is how many ways to read the page were tried.
+    """
 
     image: Image
     paragraphs: list[Lines]
     languages: tuple[str, ...] = ()
+    passes: int = 1
 
     @cached_property
     def pieces(self) -> list[Piece]:
         """All words, in reading order."""
         return [piece for line in self._lines for piece in line]
 
-    @cached_property
-    def weight(self) -> float:
-        """Characters, each counted by its confidence above noise; half of it where lines run up or down."""
-        sure = sum(len(piece.text) * ((piece.confidence or 0.0) - NOISE) for piece in self.pieces)
-        return sure / 2 if self.sideways and sure > 0 else sure
+    def better(self, other: Reading) -> bool:
+        """Whether this one has more characters, each weighed by its confidence above that of noise."""
+        noise = WORTH * other.quality
+        # On a picture without text another reading is noise: nothing read is worth as much as a doubt.
+        worth = bool(other.pieces) or self.quality > LOST
+        return worth and (self.quality - noise) * self._size > (other.quality - noise) * other._size
 
     @cached_property
     def quality(self) -> float:
