@@ -55,7 +55,7 @@ def evaluate_ceiling(
     from what dual mode finds. `encoders` are as `RagIndex.open` takes them. Raises `BadDocument`, `BadInput`.
     """
     documents = read_documents(folder, queries)
-    _check(documents, config)
+    _check(documents, config, noise)
     readers = _readers(documents, reader, answer_from)
     true = documents.tests.corpus
     with TemporaryDirectory() as directory:
@@ -219,7 +219,9 @@ def _confusions(documents: DocumentSet, scanned: _Scanned | None, config: Config
     return measure_confusions((text, scanned.texts.get(id, "")) for id, text in pages)
 
 
-def _check(documents: DocumentSet, config: Config) -> None:
+def _check(documents: DocumentSet, config: Config, noise: Sequence[float]) -> None:
+    for rate in noise:
+        noisy("", rate, 0, Confusions())  # Refused now, not after an hour of recognition.
     if not documents.tests.queries:
         raise BadInput(f"{documents.folder}: no query has a relevant document in qrels.tsv")
     if not any(_takes_text(leg) and leg.weight for leg in config.legs):
