@@ -7,11 +7,17 @@ shapes in common typefaces, as anyone sees them; it was measured on no text.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 
+import numpy as np
+from numpy.typing import NDArray
 from rapidfuzz.distance import OSA
+from rapidfuzz.process import cdist
 
-__all__ = ["reading_cost", "skeleton"]
+from rag_plugins.resident.lists import IntArray
+
+__all__ = ["reading_costs", "skeleton"]
 
 _JOINED = {"rn": "m", "nn": "m", "vv": "w", "uu": "w", "cl": "d", "ii": "u", "li": "h", "ri": "n"}
 """Letters that touch, and the one that they look like then."""
@@ -36,7 +42,10 @@ def skeleton(word: str) -> str:
     return word.translate(_SHAPES)
 
 
-def reading_cost(word: str, surface: str, edits: int) -> float:
-    """Edits from word to surface, of which those between look-alikes count .4; `edits` is their number."""
-    apart = min(OSA.distance(skeleton(word), skeleton(surface)), edits)
-    return (1.0 - _LOOKS) * edits + _LOOKS * apart
+def reading_costs(word: str, surfaces: Sequence[str], edits: IntArray) -> NDArray[np.float64]:
+    """Edits from a word to surfaces, of which those between look-alikes count .4; `edits` are their numbers.
+
+    Shape (n,), as `edits`.
+    """
+    apart = cdist([skeleton(word)], list(map(skeleton, surfaces)), scorer=OSA.distance, dtype=np.int32)
+    return (1.0 - _LOOKS) * edits + _LOOKS * np.minimum(apart.ravel(), edits)

@@ -31,7 +31,7 @@ class AnyOf:
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """Surfaces that one word may have been read as; each counts as its share, 0 to 1, of the word.
+    """Surfaces that one word, `rule`, may have been read as; each counts as its share, 0 to 1, of the word.
 
     No analysis may stem where there are readings: a surface and its term are the same.
     """
@@ -79,6 +79,10 @@ class TermDictionary(Protocol):
 
     def fuzzy(self, word: str, distance: int, limit: int) -> list[tuple[str, int]]:
         """Surfaces within that many edits (optimal string alignment), nearest first, then alphabetically."""
+        ...
+
+    def near(self, words: Mapping[str, int], limit: int) -> dict[str, list[tuple[str, int]]]:
+        """For each word what `fuzzy` gives for its edits, at once; surfaces least like it may be left out."""
         ...
 
 

@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from rag_plugins.filters import Filter
-from rag_plugins.lexical.plan import AnyOf, Nearby, Plan, TermDictionary
+from rag_plugins.lexical.plan import AnyOf, Nearby, Plan, Readings, TermDictionary
 from rag_plugins.lexical.scoring import contributions, spelled
 from rag_plugins.models.bm25 import Bm25Encoder, dimension
+from rag_plugins.models.ngrams import is_ngram
 from rag_plugins.models.words import fold
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.store.terms import TermTable
@@ -50,7 +51,8 @@ class MilvusTerms:
         """Take in the surfaces of passages; the rows themselves hold the rest."""
         texts = (embed_text(passage.views) for passage in passages)
         analysed = (self._encoder.analyser.surfaces(text.text) for text in texts if text)
-        self._table.put({surface for surfaces in analysed for surface in surfaces})
+        # No rule looks for n-grams.
+        self._table.put({surface for surfaces in analysed for surface in surfaces if not is_ngram(surface)})
 
     def remove(self, ids: Sequence[str]) -> None:
         """Surfaces stay: the statistics tell which are gone."""
@@ -63,30 +65,45 @@ class MilvusTerms:
         """The engine is ready as it is."""
 
     def search(self, plan: Plan, limit: int, filter: Filter | None = None) -> list[tuple[str, float]]:
-        """See `TermIndex.search`. Of rules that thousands of passages almost match, some may be missed."""
+        """See `TermIndex.search`. Of what thousands of passages almost match, some may be missed."""
         query = SparseVector.of(self._weights(plan))
         margin = (1.0 + self._encoder.statistics.drift) * (1.0 + _ROUNDING)
-        deepest = max(limit, _DEEPEST)
+        # What readings have in common bounds no score, so they are looked for once, in twice as many.
+        deepest = 2 * limit if plan.readings else max(limit, _DEEPEST)
         scores: dict[str, float] = {}
         ranked: list[tuple[float, str]] = []
         for depth in sorted({min(depth, deepest) for depth in (2 * limit, 8 * limit, deepest)}):
             hits = self._store.search(self._leg, query, depth, filter)
             new = {id: score for id, score in hits if id not in scores}
-            scores |= self._exact(plan, query, new)
+            scores |= self._exact(plan, new)
             ranked = sorted((-score, id) for id, score in scores.items() if score > 0.0)[:limit]
             if len(hits) < depth or (len(ranked) == limit and -ranked[-1][0] > margin * hits[-1][1]):
                 break
         return [(id, -score) for score, id in ranked]
 
-    def _exact(self, plan: Plan, query: SparseVector, hits: dict[str, float]) -> dict[str, float]:
+    def _exact(self, plan: Plan, hits: dict[str, float]) -> dict[str, float]:
         """The scores of what the engine found, under the present statistics."""
         ids = list(hits)
         if plan.groups or plan.phrases:
             return {id: self._score(plan, views) for id, views in self._store.views(ids).items()}
-        if self._encoder.statistics.drift > _ROUNDING:
+        if plan.readings or self._encoder.statistics.drift > _ROUNDING:
             stored = self._store.vectors(self._leg, ids)
-            return {id: self._encoder.corrected(query, vector) for id, vector in stored.items()}
+            return {id: self._counted(plan, vector) for id, vector in stored.items()}
         return hits
+
+    def _counted(self, plan: Plan, vector: SparseVector) -> float:
+        """The score by words and readings, from what a stored vector says of a passage."""
+        counts, length = self._encoder.counts(vector)
+        damping = float(self._encoder.saturation(length))
+
+        def count(surface: str) -> int:
+            return counts.get(dimension(surface), 0)
+
+        found = [(weight, count(word)) for word, weight in plan.words.items()] + [
+            (word.weight, sum(share * count(surface) for surface, share in word.shares.items()))
+            for word in plan.readings
+        ]
+        return sum(weight * tf / (tf + damping) for weight, tf in found)
 
     def _score(self, plan: Plan, views: Sequence[View]) -> float:
         text = embed_text(views)
@@ -99,12 +116,13 @@ class MilvusTerms:
         return sum(match.score for match in contributions(plan, surfaces, units, analyser.term, damping))
 
     def _weights(self, plan: Plan) -> dict[int, float]:
-        """By dimension; no less than what a passage can get for the term, a surface or a phrase with it."""
+        """By dimension; but for readings no less than what a passage can get for what has the term in it."""
         weights = defaultdict[int, float](float)
         for words in (
             plan.words,
             *(self._group(group) for group in plan.groups),
             *(self._phrase(phrase) for phrase in plan.phrases),
+            *(self._readings(word) for word in plan.readings),
         ):
             for term, weight in words.items():
                 weights[dimension(term)] += weight
@@ -116,6 +134,13 @@ class MilvusTerms:
             term = self._encoder.analyser.term(surface)
             best[term] = max(weight, best.get(term, 0.0))
         return best
+
+    def _readings(self, word: Readings) -> Mapping[str, float]:
+        """What a passage of mean length gets for each alone, once."""
+        k1 = float(self._encoder.saturation(self._encoder.statistics.mean_length))
+        return {
+            surface: word.weight * share * (1.0 + k1) / (share + k1) for surface, share in word.shares.items()
+        }
 
     def _phrase(self, phrase: Nearby) -> Mapping[str, float]:
         """The phrase's weight, shared out among its terms by idf, so that rare ones decide."""
@@ -150,6 +175,9 @@ class _Dictionary:
 
     def fuzzy(self, word: str, distance: int, limit: int) -> list[tuple[str, int]]:
         return self._table.fuzzy(word, distance, limit, self._known)
+
+    def near(self, words: Mapping[str, int], limit: int) -> dict[str, list[tuple[str, int]]]:
+        return self._table.near(words, limit, self._known)
 
 
 def _may_match(plan: Plan, text: str) -> bool:

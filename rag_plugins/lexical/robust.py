@@ -16,16 +16,19 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from rag_plugins.lexical.confusions import reading_cost
+import numpy as np
+
+from rag_plugins.lexical.confusions import reading_costs
 from rag_plugins.lexical.plan import Plan, Readings, TermDictionary
 from rag_plugins.models.bm25_statistics import Bm25Statistics
 from rag_plugins.models.ngrams import NgramAnalyser, is_ngram, is_spaced
 from rag_plugins.models.questions import question_words
+from rag_plugins.types import TermMatch
 
-__all__ = ["robust_plan"]
+__all__ = ["ngrams_as_one", "robust_plan"]
 
 _DECAY = 3.0
 """The exponent of a share is this times edits a letter."""
@@ -48,23 +51,38 @@ _LONGEST = 24
 _READINGS = 128
 """The likeliest of a word."""
 
-_LOOKED_AT = 1024
+_LOOKED_AT = 256
 """Surfaces among which they are chosen."""
 
 _VOTE = 0.15
 """What an n-gram weighs beside a word."""
+
+_Near = Mapping[str, Sequence[tuple[str, int]]]
+"""Surfaces by the word that they are near, with their edits."""
 
 
 def robust_plan(query: str, statistics: Bm25Statistics, dictionary: Callable[[], TermDictionary]) -> Plan:
     """What to look for; `dictionary` is only called for words that are long enough to be misread."""
     analyser = NgramAnalyser()
     query = _without_question(query, statistics)
-    channel = _Channel(statistics, dictionary)
+    words = analyser.words(query)
+    near = _near(words, dictionary)
     ngrams = Counter(ngram for ngram in analyser.ngrams(query) if ngram in statistics.frequencies)
     return Plan(
         words={ngram: _VOTE * count * statistics.idf(ngram) for ngram, count in ngrams.items()},
-        readings=tuple(channel.readings(analyser.words(query))),
+        readings=tuple(_Channel(statistics, near).readings(words)),
     )
+
+
+def ngrams_as_one(matches: Sequence[TermMatch]) -> list[TermMatch]:
+    """The matches, those of n-grams summed up as one: people read words."""
+    ngrams = [match for match in matches if is_ngram(match.term)]
+    words = [match for match in matches if not is_ngram(match.term)]
+    if ngrams:
+        weight = sum(match.query_weight for match in ngrams)
+        damped = sum(match.score for match in ngrams) / weight
+        words.append(TermMatch(f"{len(ngrams)} n-grams", weight, damped, rule="n-grams"))
+    return sorted(words, key=lambda match: (-match.score, match.term))
 
 
 def _without_question(query: str, statistics: Bm25Statistics) -> str:
@@ -76,36 +94,51 @@ def _without_question(query: str, statistics: Bm25Statistics) -> str:
     return " ".join(chunk for chunk in query.split() if not asking.issuperset(words(chunk))) or query
 
 
+def _near(words: Sequence[str], dictionary: Callable[[], TermDictionary]) -> _Near:
+    """Of words, and of neighbours as one word, the surfaces that recognition may have made of them."""
+    joined = {left + right: 1 for left, right in pairwise(words) if _may_join(left, right)}
+    edits = {word: bisect_right(_EDITS_FROM, len(word)) for word in words if is_spaced(word)}
+    asked = {word: most for word, most in (joined | edits).items() if most}
+    return dictionary().near(asked, _LOOKED_AT) if asked else {}
+
+
+def _may_join(left: str, right: str) -> bool:
+    return is_spaced(left) and is_spaced(right) and len(left + right) <= _LONGEST
+
+
 class _Channel:
-    def __init__(self, statistics: Bm25Statistics, dictionary: Callable[[], TermDictionary]) -> None:
+    """Each method gives surfaces that may be a word, with their cost in edits."""
+
+    def __init__(self, statistics: Bm25Statistics, near: _Near) -> None:
         self._statistics = statistics
         self._frequencies = statistics.frequencies
-        self._dictionary = dictionary
+        self._near = near
 
     def readings(self, words: list[str]) -> Iterator[Readings]:
         """Of each distinct word that has any, as often as it is among the words."""
         joined = self._joined(words)
         for word, count in Counter(words).items():
-            shares: dict[str, float] = {}
-            for surface, cost in (*self._itself(word), *joined[word]):
-                shares[surface] = max(shares.get(surface, 0.0), self._share(word, surface, cost))
-            likeliest = sorted(shares.items(), key=lambda reading: (-reading[1], reading[0]))
-            shares = dict(likeliest[:_READINGS])
+            shares = self._shares(word, [*self._itself(word), *joined[word]])
             if shares:
                 yield Readings(word, shares, count * self._idf(shares))
 
     def _itself(self, word: str) -> Iterator[tuple[str, float]]:
-        """Surfaces that may be this word, misread or a piece of it, and their cost."""
+        """As it is, misread or broken."""
         if word in self._frequencies:
             yield word, 0.0
-        if is_spaced(word) and len(word) >= _EDITS_FROM[0]:
+        if is_spaced(word):
             yield from self._pieces(word)
-            yield from self._near(word, bisect_right(_EDITS_FROM, len(word)))
+            yield from self._misread(word)
 
-    def _near(self, word: str, edits: int) -> Iterator[tuple[str, float]]:
-        for surface, distance in self._dictionary().fuzzy(word, edits, _LOOKED_AT):
-            if not (is_ngram(surface) or _is_another_number(word, surface)):
-                yield surface, reading_cost(word, surface, distance)
+    def _misread(self, word: str) -> Iterator[tuple[str, float]]:
+        near = [
+            (surface, edits)
+            for surface, edits in self._near.get(word, ())
+            if not (is_ngram(surface) or _is_another_number(word, surface))
+        ]
+        surfaces = [surface for surface, _ in near]
+        costs = reading_costs(word, surfaces, np.array([edits for _, edits in near], np.int64))
+        return zip(surfaces, costs.tolist(), strict=True)
 
     def _pieces(self, word: str) -> Iterator[tuple[str, float]]:
         shortest = max(_SHORTEST_PIECE, math.ceil(_LEAST_PIECE * len(word)))
@@ -115,20 +148,25 @@ class _Channel:
                     yield piece, _LACKING * (len(word) - letters)
 
     def _joined(self, words: list[str]) -> Mapping[str, list[tuple[str, float]]]:
-        """For each word the surfaces that may be it and its neighbour run together, and their cost."""
+        """For each word, run together with a neighbour."""
         found: defaultdict[str, list[tuple[str, float]]] = defaultdict(list[tuple[str, float]])
         for left, right in pairwise(words):
-            if is_spaced(left) and is_spaced(right) and len(left + right) <= _LONGEST:
-                both = list(self._near(left + right, 1))
+            if _may_join(left, right):
+                both = list(self._misread(left + right))
                 found[left] += both
                 found[right] += both
         return found
 
-    def _share(self, word: str, surface: str, cost: float) -> float:
-        if not cost:
-            return 1.0
-        frequency = max(self._frequencies.get(surface, 0), 1)
-        return math.exp(-_DECAY * cost / min(len(word), len(surface))) / math.sqrt(frequency)
+    def _shares(self, word: str, costs: Sequence[tuple[str, float]]) -> dict[str, float]:
+        """The largest, by surface; see the module's head."""
+        known = [(cost, len(surface), self._frequencies.get(surface, 1)) for surface, cost in costs]
+        cost, lengths, frequencies = np.array(known, np.float64).reshape(-1, 3).T
+        shares = np.exp(-_DECAY * cost / np.minimum(lengths, len(word)))
+        shares /= np.where(cost > 0.0, np.sqrt(frequencies), 1.0)
+        found: dict[str, float] = {}
+        for row in np.argsort(-shares, kind="stable")[:_READINGS].tolist():
+            found.setdefault(costs[row][0], float(shares[row]))
+        return found
 
     def _idf(self, shares: Mapping[str, float]) -> float:
         """That of a term in as many passages as are expected to have a reading, each with its share."""

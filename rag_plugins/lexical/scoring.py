@@ -53,7 +53,8 @@ def _readings(word: Readings, counts: Mapping[str, int], saturation: float) -> I
     found = {surface: share * counts[surface] for surface, share in word.shares.items() if surface in counts}
     damped = sum(found.values()) + saturation
     for surface, count in found.items():
-        yield TermMatch(surface, word.weight, count / damped, rule=word.rule)
+        taken_for = None if surface == word.rule else word.rule
+        yield TermMatch(surface, word.weight, count / damped, rule=taken_for)
 
 
 def _best(group: AnyOf, counts: Mapping[str, int], saturation: float) -> Iterator[TermMatch]:

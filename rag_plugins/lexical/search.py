@@ -8,7 +8,7 @@ from rag_plugins.config import Bm25Leg, RobustLeg
 from rag_plugins.filters import Filter
 from rag_plugins.lexical.compile import compile_plan
 from rag_plugins.lexical.plan import Plan, TermIndex
-from rag_plugins.lexical.robust import robust_plan
+from rag_plugins.lexical.robust import ngrams_as_one, robust_plan
 from rag_plugins.lexical.rules import Query
 from rag_plugins.lexical.scoring import contributions
 from rag_plugins.models.bm25 import Bm25Encoder
@@ -44,7 +44,8 @@ class LexicalSearch:
         analyser = self.encoder.analyser
         surfaces = analyser.surfaces(view.text)
         damping = float(self.encoder.saturation(len(surfaces)))
-        return tuple(contributions(plan, surfaces, analyser.units(view.text), analyser.term, damping))
+        matches = contributions(plan, surfaces, analyser.units(view.text), analyser.term, damping)
+        return tuple(ngrams_as_one(matches) if isinstance(self._leg, RobustLeg) else matches)
 
     def _plan(self, query: Query | str) -> Plan:
         words = query if isinstance(query, str) else query.text

@@ -1,7 +1,8 @@
 """A term dictionary in memory: sorted surfaces, and signatures of each one's characters.
 
 A prefix is a bisection. Wildcards and edits first sieve signatures, 64 bits a surface: one bit for each
-character in it, of which an edit changes at most two, and one for each pair of neighbours, both hashed.
+character in it, of which an edit changes at most two, and one for each pair of neighbours, both hashed; of
+all of them an edit changes at most six.
 """
 
 from __future__ import annotations
@@ -83,9 +84,13 @@ class Vocabulary:
         table = self._merged()
         surfaces = [table.surfaces[row] for row in table.sieve_edits(word, distance).tolist()]
         matrix = cdist([word], surfaces, scorer=OSA.distance, score_cutoff=distance, dtype=np.uint16)
-        edits: list[int] = matrix.ravel().tolist()
-        near = sorted((d, s) for s, d in zip(surfaces, edits, strict=True) if d <= distance)
+        edits = matrix.ravel()
+        near = sorted((int(edits[row]), surfaces[row]) for row in np.flatnonzero(edits <= distance))
         return [(surface, edits) for edits, surface in near[:limit]]
+
+    def near(self, words: Mapping[str, int], limit: int) -> dict[str, list[tuple[str, int]]]:
+        """See `TermDictionary.near`; nothing is left out here."""
+        return {word: self.fuzzy(word, edits, limit) for word, edits in words.items()}
 
     def _merged(self) -> _Table:
         if self._changes:
@@ -134,10 +139,13 @@ class _Table:
         return np.flatnonzero(fit) + rows.start
 
     def sieve_edits(self, word: str, distance: int) -> NDArray[np.int64]:
-        """The rows whose characters and lengths so many edits may change into the word's."""
-        bits = _union(_character_bits(word))
-        rows = np.flatnonzero(np.bitwise_count(self.characters ^ bits) <= 2 * distance)
-        return rows[np.abs(self.lengths[rows] - len(word)) <= distance]
+        """The rows whose characters, lengths and pairs so many edits may change into the word's."""
+        bits, pairs = _union(_character_bits(word)), _union(_pair_bits(f"{_EDGE}{word}{_EDGE}"))
+        changed = np.bitwise_count(self.characters ^ bits)
+        rows = np.flatnonzero(changed <= 2 * distance)
+        rows = rows[np.abs(self.lengths[rows] - len(word)) <= distance]
+        # Two characters and four pairs, or of neighbours that swap six pairs.
+        return rows[changed[rows] + np.bitwise_count(self.pairs[rows] ^ pairs) <= 6 * distance]
 
     def _without(self, gone: set[str]) -> _Table:
         rows = [bisect_left(self.surfaces, surface) for surface in gone]

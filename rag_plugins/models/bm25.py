@@ -146,18 +146,13 @@ class Bm25Encoder:
         self._check(want)
         return Encoding(sparse=tuple(self._document(self.terms(text)) for text in view_texts(views)))
 
-    def corrected(self, query: SparseVector, document: SparseVector) -> float:
-        """The score under the present mean length, from a vector made with the reference length."""
+    def counts(self, document: SparseVector) -> tuple[dict[int, int], float]:
+        """How often the terms of each dimension are in a passage, and its |d|, from its stored vector."""
         weights = document.as_dict()
         length = weights.pop(LENGTH, 0.0)
         then = self._saturation(length, self.statistics.reference_length)
-        now = self.saturation(length)
-        score = 0.0
-        for index, weight in query.as_dict().items():
-            stored = min(weights.get(index, 0.0), _ALL_BUT_ONE)
-            count = round(then * stored / (1.0 - stored))
-            score += weight * count / (count + now)
-        return score
+        stored = {index: min(weight, _ALL_BUT_ONE) for index, weight in weights.items()}
+        return {index: round(then * weight / (1.0 - weight)) for index, weight in stored.items()}, length
 
     @property
     def _language(self) -> str:
