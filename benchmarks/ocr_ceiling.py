@@ -34,7 +34,7 @@ def main() -> None:
     """Measure confusions, then both sets, print."""
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     options.add_argument("--data", type=Path, default=Path("../shared/data"), help="the folder of the sets")
-    options.add_argument("--queries", type=int, help="at most so many of each set")
+    options.add_argument("--queries", type=int, default=500, help="at most so many of each set")
     options.add_argument("--levels", type=float, nargs="+", default=[100 * rate for rate in NOISE])
     options.add_argument("--pages", type=int, default=36, help="of doc-oldbooks, to measure confusions on")
     options.add_argument("--preset", default="scans", help="the pipeline; its rerank stages are left out")
