@@ -57,6 +57,11 @@ class OcrEngine(Protocol):
         """Whether the languages that it reads a page in make a difference, and `advice` names scripts."""
         ...
 
+    @property
+    def upright(self) -> float:
+        """The mean confidence of a character below which a page may lie wrong."""
+        ...
+
     def cure(self, languages: Iterable[str]) -> str:
         """How to have these languages read."""
         ...

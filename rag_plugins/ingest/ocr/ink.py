@@ -14,17 +14,25 @@ from rag_plugins.types import Box
 __all__ = ["levelled", "skew", "strokes", "unread"]
 
 _REDUCED = 4
+_BOLDEST = 5
+"""Ink this many pixels wide, at a quarter of the resolution, is a stroke; wider, a border or a figure."""
+
 _STROKE = 0.85
 """Darker than this against the paper around it is ink, at a quarter of the resolution."""
 
+_BRIGHT = 90.0
+"""Less than half as bright as all but the brightest of so many per cent is no paper."""
+
 _WHITE = 0.97
-_BLACKEST = 2.0
+_FULL = 25.0
+"""So many per cent of the ink become black altogether: the insides of strokes."""
+
 _MARGIN = 0.003
 """Boxes are a little narrow: strokes this close to one, in fractions of the page, belong to it."""
 
 _MAX_SKEW = 10.0
-_LEAST_SKEW = 0.3
-_CLEARER = 1.1
+_LEAST_SKEW = 0.5
+_CLEARER = 1.35
 """How much sharper lines must be after straightening, for the angle to be believed."""
 
 _MAX_POINTS = 40_000
@@ -35,18 +43,20 @@ def levelled(image: Image.Image) -> Image.Image:
     grey = image.convert("L")
     paper = _paper(grey.reduce(_REDUCED)).resize(grey.size, Image.Resampling.BILINEAR)
     light = _against(grey, paper)
-    black = min(float(np.percentile(light[::4, ::4], _BLACKEST)), 0.9)
+    some = light[::_REDUCED, ::_REDUCED]
+    ink = some[some < _STROKE]
+    black = float(np.percentile(ink, _FULL)) if ink.size else 0.0
     light -= black
     light *= 255 / (_WHITE - black)
     return Image.fromarray(np.clip(light, 0, 255, out=light).astype(np.uint8))
 
 
-def strokes(image: Image.Image) -> NDArray[np.bool_]:
-    """Where ink begins and ends, along the rows of the image at a quarter of its size.
+def strokes(image: Image.Image, smaller: int = _REDUCED) -> NDArray[np.bool_]:
+    """Where ink begins and ends, along the rows of the image made so many times smaller.
 
     Print has many such places; shadows, black borders and solid figures few for their size.
     """
-    grey = image.convert("L").reduce(_REDUCED)
+    grey = image.convert("L").reduce(smaller)
     ink = _against(grey, _paper(grey)) < _STROKE
     return ink[:, 1:] != ink[:, :-1]
 
@@ -72,28 +82,39 @@ def skew(image: Image.Image) -> float:
     The projection profile (Postl 1986): strokes summed along lines at each angle differ most between
     neighbouring sums where lines of text are met lengthwise. Angles up to 10 degrees, to a tenth.
     """
-    y, x = np.nonzero(strokes(image))
+    y, x = np.nonzero(strokes(image, smaller=2))
     if len(x) < 100:
         return 0.0
     every = -(-len(x) // _MAX_POINTS)
     points = (x[::every].astype(np.float32), y[::every].astype(np.float32))
     coarse = _sharpest(points, np.arange(-_MAX_SKEW, _MAX_SKEW + 0.5, 0.5))
     angle = _sharpest(points, np.arange(coarse - 0.5, coarse + 0.55, 0.1))
-    if abs(angle) < _LEAST_SKEW or _sharpness(points, angle) < _CLEARER * _sharpness(points, 0.0):
+    if not _LEAST_SKEW <= abs(angle) <= _MAX_SKEW or _sharpness(points, angle) < _CLEARER * _sharpness(
+        points, 0.0
+    ):
         return 0.0
     return round(angle, 1)
 
 
 def _paper(grey: Image.Image) -> Image.Image:
-    brightest = grey.filter(ImageFilter.MaxFilter(5))
-    return brightest.filter(ImageFilter.GaussianBlur(max(grey.size) / 40))
+    """How bright the paper is around each pixel; black where there is none, as in the shadow beside it."""
+    bright = np.asarray(grey.filter(ImageFilter.MaxFilter(_BOLDEST)).filter(ImageFilter.MinFilter(_BOLDEST)))
+    there = bright >= np.percentile(bright, _BRIGHT) / 2
+    blur = ImageFilter.GaussianBlur(max(grey.size) / 40)
+    # Mode F is not blurred by Pillow: the mean of the paper alone is that of all by its share.
+    mean, share = (
+        np.asarray(Image.fromarray(part.astype(np.uint8)).filter(blur), dtype=np.float32)
+        for part in (bright * there, there * np.uint8(255))
+    )
+    paper = np.where(there, 255 * mean / np.maximum(share, 1), 0)
+    return Image.fromarray(np.clip(paper, 0, 255).astype(np.uint8))
 
 
 def _against(grey: Image.Image, paper: Image.Image) -> NDArray[np.float32]:
+    """Brightness by that of the paper, and white where there is none."""
     white = np.asarray(paper, dtype=np.float32)
-    light: NDArray[np.float32] = np.divide(
-        np.asarray(grey, dtype=np.float32), np.maximum(white, 1, dtype=np.float32)
-    )
+    light = np.divide(np.asarray(grey, dtype=np.float32), np.maximum(white, 1, dtype=np.float32))
+    light[white < np.percentile(white[::_REDUCED, ::_REDUCED], _BRIGHT) / 2] = 1.0
     return light
 
 

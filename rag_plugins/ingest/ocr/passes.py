@@ -79,7 +79,8 @@ _ENGINES: dict[str, Callable[[float], OcrEngine]] = {"tesseract": Tesseract, "ra
 
 
 def _upright(engine: OcrEngine, best: Reading) -> Reading | None:
-    turn = _TURNS.get(engine.advice(best.image).turn) if best.lost else None
+    lost = best.lost or best.quality < engine.upright
+    turn = _TURNS.get(engine.advice(best.image).turn) if lost else None
     return None if turn is None else engine.read(best.image.transpose(turn), Layout.AUTO, best.languages)
 
 

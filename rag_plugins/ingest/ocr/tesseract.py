@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from rag_plugins.errors import MissingProgram
 from rag_plugins.ingest.ocr.engine import Advice, Layout
-from rag_plugins.ingest.ocr.reading import Reading
+from rag_plugins.ingest.ocr.reading import LOST, Reading
 from rag_plugins.ingest.text import Lines, Piece, clean, spaceless
 from rag_plugins.types import Box
 
@@ -41,6 +41,7 @@ class Tesseract:
     layouts = frozenset(Layout)
     detects = True
     name = "Tesseract"
+    upright = LOST
 
     def __init__(self, timeout: float) -> None:
         """Raises `MissingProgram`."""
