@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT))  # benchmarks/ is part of the repository, not of t
 from benchmarks.floors import Layers  # noqa: E402
 from benchmarks.passages import shortlists  # noqa: E402
 from benchmarks.typos import with_slip  # noqa: E402
+from rag_plugins.evaluation.rendered import made_page  # noqa: E402
 
 TEXTS = {
     "a": "The coolant pump is bolted to the frame. Coolant pump, coolant loop.",
@@ -78,6 +79,21 @@ def test_ocr_ceiling(folder, tmp_path):
     figures = run("ocr_ceiling", "--data", tmp_path, "--levels", 10, 40, "--preset", "lexical")
     assert {"recovered_10", "recovered_40", "robust_40", "bm25_10"} <= set(figures)
     assert figures["plain_clean"] == figures["bm25_clean"] == 1.0 and figures["recovered_sroie"] is None
+
+
+def test_ocr(folder, tmp_path):
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_text(path.read_text())
+    (tmp_path / "images").mkdir()
+    lines = [{"_id": id, "text": text, "image": f"images/{id}.png"} for id, text in TEXTS.items()]
+    (tmp_path / "corpus.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    for number, (id, text) in enumerate(TEXTS.items()):
+        made_page(text, number).save(tmp_path / f"images/{id}.png")
+    figures = run("ocr", "--data", tmp_path)
+    name = tmp_path.name.replace("-", "_")
+    assert figures["pages"] == 3 and figures["two_workers"] > 0.3
+    for side in ("ours", "bare"):
+        assert figures[f"{name}_{side}_folded_error_mean"] < 0.3 < figures[f"{name}_{side}_recall"]
 
 
 def test_lexical():
