@@ -145,6 +145,17 @@ def test_noise_in_a_picture_is_not_text(use: Callable[[Engine], Engine]):
     assert words(read(page())) == []
 
 
+def test_a_pass_that_fails_takes_nothing_away(use: Callable[[Engine], Engine]):
+    class Slow(Engine):
+        def read(self, image: Image.Image, layout: Layout, languages: tuple[str, ...]) -> Reading:
+            if layout is not Layout.AUTO:
+                raise TimeoutError("over a second")
+            return super().read(image, layout, languages)
+
+    use(Slow({Layout.AUTO: lines("half of it", 0.6)}))
+    assert words(read(page())) == ["half", "of", "it"]
+
+
 def test_a_page_is_turned_as_advised_if_that_reads_better(use: Callable[[Engine], Engine]):
     worse, better = lines("iii jjj lll www", 0.2), lines("it can be read", 0.9, *HALVES)
     engine = use(Engine({Layout.AUTO: worse}, better, turn=90))

@@ -48,17 +48,25 @@ def recognise(image: Image.Image, config: OcrConfig) -> Reading:
     `TimeoutError`, and `ChildProcessError` where an engine fails twice.
     """
     engine, languages = _engine(config.engine, config.languages, config.timeout)
-    best, passes = languages.read(image), 1
+    best = _improved(engine, languages.read(image))
+    languages.learn(best)
+    rows = in_rows(best.paragraphs, best.image.width / best.image.height)
+    return replace(best, paragraphs=rows)
+
+
+def _improved(engine: OcrEngine, best: Reading) -> Reading:
+    passes = 1
     for attempt in _PASSES:
         if not best.doubtful:
             break
-        other = attempt(engine, best)
+        try:
+            other = attempt(engine, best)
+        except OSError:  # Too slow, or killed, twice: what is read already is not given up for it.
+            break
         passes += other is not None
         if other is not None and other.better(best):
             best = other
-    languages.learn(best)
-    rows = in_rows(best.paragraphs, best.image.width / best.image.height)
-    return replace(best, paragraphs=rows, passes=passes)
+    return replace(best, passes=passes)
 
 
 @lru_cache(maxsize=8)
