@@ -54,7 +54,7 @@ class ForeignImageEncoder(ForeignEncoder):
         self._images = images
 
     def encode_images(self, images: Sequence[bytes], want: frozenset[Representation] = DENSE) -> Encoding:
-        """Vectors of encoded images. Raises `BadInput` for one that does not decode, or an unusable vector."""
+        """Vectors of encoded images. Raises `BadInput` for one that does not decode and unusable vectors."""
         return self._encode(self._embed, list(images), want, "image")
 
     def _embed(self, images: Sequence[bytes]) -> list[Any]:
