@@ -14,7 +14,7 @@ from rag_plugins.wiring import make_legs, make_searches, make_store
 
 @dataclass
 class Leg:
-    """A BM25 leg over a store: what writes it, what searches it. Passages go by the names they were given."""
+    """A BM25 or robust leg over a store: what writes it, what searches it. Passages go by given names."""
 
     tenant: str
     store: MilvusStore
@@ -54,12 +54,13 @@ def open_leg(milvus_uri, collection, tmp_path):
     """Opens legs on this test's collection, on a file and on a server in turn; closes them at the end."""
     opened = []
 
-    def open_(tenant="", uri=milvus_uri, **settings):
-        config = Config(legs=(Bm25Leg(**settings),), rerank=(), store=StoreConfig(assets=tmp_path / "assets"))
+    def open_(tenant="", uri=milvus_uri, kind=Bm25Leg, **settings):
+        leg = kind(**settings)
+        config = Config(legs=(leg,), rerank=(), store=StoreConfig(assets=tmp_path / "assets"))
         legs = make_legs(config.legs)
         store = make_store(uri, config, legs, collection, tenant)
-        search = make_searches(config, legs, store)["bm25"]
-        keeper = StatisticsKeeper(store, "bm25", search, tenant)
+        search = make_searches(config, legs, store)[leg.name]
+        keeper = StatisticsKeeper(store, leg.name, search, tenant)
         writer = Writer(store, RowMaker(legs, {}, store.assets), tenant, [keeper])
         opened.append(Leg(tenant, store, search, keeper, writer))
         return opened[-1]

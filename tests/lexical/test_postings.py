@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag_plugins.lexical import ranking
-from rag_plugins.lexical.plan import AnyOf, Nearby, Plan
+from rag_plugins.lexical.plan import AnyOf, Nearby, Plan, Readings
 from rag_plugins.lexical.postings import Analysed, Postings
 from rag_plugins.lexical.scoring import contributions
 from rag_plugins.resident import selection
@@ -172,6 +172,15 @@ plans = st.builds(
             st.just('""'),
             st.lists(st.sampled_from(["a", "b", "c", "x"]), min_size=1, max_size=3).map(tuple),
             st.integers(0, 4),
+            weights,
+        ),
+        max_size=2,
+    ).map(tuple),
+    readings=st.lists(
+        st.builds(
+            Readings,
+            st.just("w"),
+            st.dictionaries(st.sampled_from(["a", "as", "b", "d", "x"]), st.floats(0.01, 1.0), max_size=4),
             weights,
         ),
         max_size=2,

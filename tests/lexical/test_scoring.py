@@ -1,6 +1,6 @@
 import pytest
 
-from rag_plugins.lexical.plan import AnyOf, Nearby, Plan
+from rag_plugins.lexical.plan import AnyOf, Nearby, Plan, Readings
 from rag_plugins.lexical.scoring import contributions
 from rag_plugins.types import TermMatch
 
@@ -68,3 +68,14 @@ def test_phrases_are_matched_on_units_and_words_on_surfaces():
     matches = contributions(plan, ["max_value", "max", "value"], ["max", "value"], stem, 1.0)
 
     assert {match.term for match in matches} == {"max_value", "max value"}
+
+
+def test_readings_count_by_their_shares_and_saturate_together():
+    plan = Plan({}, readings=(Readings("modern", {"modern": 1.0, "modem": 0.5, "absent": 0.9}, 4.0),))
+
+    matches = scored(plan, "modem modem modern", saturation=2.0)
+
+    assert matches == [  # tf is 1 + .5 * 2, of 2 + 2.
+        TermMatch("modem", 4.0, 1 / 4, rule="modern"),
+        TermMatch("modern", 4.0, 1 / 4),
+    ]

@@ -30,6 +30,14 @@ def test_look_ups_on_literal_words():
     assert vocabulary.fuzzy("pump", 2, 3) == [("pump", 0), ("lump", 1), ("pumps", 1)]
 
 
+def test_words_are_looked_for_near_each_by_its_edits():
+    vocabulary = Vocabulary(WORDS)
+
+    found = vocabulary.near({"pupm": 1, "filtre": 2, "zzz": 1}, 9)
+
+    assert found == {"pupm": [("pump", 1)], "filtre": [("filter", 1)], "zzz": []}
+
+
 def test_an_empty_vocabulary_finds_nothing():
     vocabulary = Vocabulary()
     assert (vocabulary.prefix("a", 9), vocabulary.wildcard("*", 9), vocabulary.fuzzy("a", 2, 9)) == (
@@ -48,7 +56,7 @@ def test_wildcards_are_those_of_a_regular_expression(surfaces, pattern, limit):
     assert Vocabulary(surfaces).wildcard(pattern, limit) == expected[:limit]
 
 
-@given(SURFACES, st.text(st.sampled_from("abcé产"), max_size=8), st.integers(1, 2), st.integers(1, 20))
+@given(SURFACES, st.text(st.sampled_from("abcé产"), max_size=8), st.integers(1, 3), st.integers(1, 20))
 def test_edits_are_those_counted_one_by_one(surfaces, word, distance, limit):
     edits = sorted((OSA.distance(word, s), s) for s in surfaces)
     expected = [(s, d) for d, s in edits if d <= distance]
