@@ -102,13 +102,13 @@ def _by_error(
     axes: Any, ceiling: Ceiling, label: str, value: Callable[[Level], float | None], main: bool
 ) -> None:
     style = {"linewidth": 2.0} if main else {"linewidth": 1.0, "alpha": 0.45, "linestyle": ":"}
-    first, *others = ceiling.levels
-    points = [(level, value(level)) for level in (first, *others)]
-    made = [(level.error, found) for level, found in points if level.text != "OCR" and found is not None]
-    (line,) = axes.plot(*zip(*made, strict=True), marker=".", label=label, **style) if made else axes.plot([])
-    read = [(level.error, found) for level, found in points if level.text == "OCR" and found is not None]
-    if read:
-        axes.scatter(*zip(*read, strict=True), marker="*", s=180 if main else 60, color=line.get_color())
+    points = [(level.text == "OCR", level.error, value(level)) for level in ceiling.levels]
+    found = [(error, score, ocr) for ocr, error, score in points if score is not None]
+    made = [(error, score) for error, score, ocr in found if not ocr]
+    (line,) = axes.plot([x for x, _ in made], [y for _, y in made], marker=".", label=label, **style)
+    stars = [(error, score) for error, score, ocr in found if ocr]
+    size, colour = (180 if main else 60), line.get_color()
+    axes.scatter([x for x, _ in stars], [y for _, y in stars], marker="*", s=size, color=colour)
 
 
 def _reliability(axes: Any, fitted: Calibration) -> None:
