@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
 from rag_plugins.errors import ConfigError
@@ -60,8 +60,11 @@ _NAMES = {
 }
 """How Unicode's names of the letters of a script begin, where not with the script's."""
 
-_RIVALS = ("chi_sim", "chi_tra")
-"""Read together, each spoils the other: error rates of .03 to .15, and .01 to .08 by the right one alone."""
+_RIVALS = {"chi_sim": ("gb2312", "big5"), "chi_tra": ("big5", "gb2312")}
+"""Simplified and traditional: an old character set that has its own characters, and one that has not.
+
+Read as both at once, each spoils the other: error rates of .03 to .15, and .01 to .08 by the right one alone.
+"""
 
 
 class Languages:
@@ -85,29 +88,30 @@ class Languages:
 
     def read(self, image: Image) -> Reading:
         """A first reading of the page."""
-        engine = self._engine
         if self._fixed is not None:
-            return engine.read(image, Layout.AUTO, self._fixed)
+            return self._engine.read(image, Layout.AUTO, self._fixed)
         if self._last:
-            reading = engine.read(image, Layout.AUTO, self._last)
+            reading = self._read_in(image, self._last)
             if _fits(reading):
                 return reading
-        script = engine.advice(image).script
-        return engine.read(image, Layout.AUTO, self._choose(image, script))
+        script = self._engine.advice(image).script
+        known = self._of(script)
+        reading = self._read_in(image, known or self._all())
+        if script and not known and reading.lost:
+            self._warn(script)
+        return reading
 
     def learn(self, reading: Reading) -> None:
-        """Remember the languages of this page's script, if it read well and others would not read as well."""
+        """Remember the languages of this page's script, if it read well."""
         if self._fixed is None and _fits(reading):
-            known = self._of(script_of(reading))
-            self._last = () if known == _RIVALS else known
+            self._last = self._of(script_of(reading))
 
-    def _choose(self, image: Image, script: str) -> tuple[str, ...]:
-        known = self._of(script)
-        if known == _RIVALS:
-            return (_simplified_or_traditional(self._engine, image),)
-        if script and not known:
-            self._warn(script)
-        return known or self._all()
+    def _read_in(self, image: Image, languages: tuple[str, ...]) -> Reading:
+        if languages != tuple(_RIVALS):
+            return self._engine.read(image, Layout.AUTO, languages)
+        return max(
+            (self._engine.read(image, Layout.AUTO, (language,)) for language in languages), key=_at_home
+        )
 
     def _of(self, script: str) -> tuple[str, ...]:
         return tuple(language for language in SCRIPTS.get(script, ()) if language in self._known)
@@ -148,23 +152,19 @@ def _fits(reading: Reading) -> bool:
     return not reading.doubtful and any(language in written for language in reading.languages)
 
 
-def _simplified_or_traditional(engine: OcrEngine, image: Image) -> str:
-    """Whichever has more of its own characters in the middle of the page, read as both.
+def _at_home(reading: Reading) -> float:
+    """How sure the characters are that only this kind of Chinese has, by how sure those are that both have.
 
-    Two old character sets tell them apart: GB 2312 has the simplified ones only, Big5 the traditional.
+    The other kind's characters are misread as similar ones of this kind, and less surely: .79 to .93 on 6
+    pages, and 1 where right; right on 18 pages of both kinds, where the mean confidence was on 14.
     """
-    width, height = image.size
-    middle = image.crop((0, height // 3, width, height - height // 3))
-    text = "".join(piece.text for piece in engine.read(middle, Layout.BLOCK, _RIVALS).pieces)
-    counts = [sum(_only_in(char, coding, other) for char in text) for coding, other in _CODINGS]
-    return _RIVALS[counts[1] > counts[0]]
-
-
-_CODINGS: Sequence[tuple[str, str]] = (("gb2312", "big5"), ("big5", "gb2312"))
-
-
-def _only_in(char: str, coding: str, other: str) -> bool:
-    return _encodes(char, coding) and not _encodes(char, other)
+    coding, other = _RIVALS[reading.languages[0]]
+    sure = {True: [1.0], False: [1.0]}
+    for piece in reading.pieces:
+        for char in piece.text:
+            if _encodes(char, coding) and not char.isascii():
+                sure[not _encodes(char, other)].append(piece.confidence or 0.0)
+    return fmean(sure[True]) / fmean(sure[False])
 
 
 def _encodes(char: str, coding: str) -> bool:
