@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from sys import intern
 
 from rag_plugins.models.words import LETTER, bigrams, fold, plain_words
 
@@ -87,7 +88,8 @@ def _pieces(chunk: str) -> _Pieces:
     whole = "".join(runs)
     if 1 < len(parts) == len(runs) and len(whole) <= _LONGEST:
         words.insert(0, whole)
-    return tuple(words), tuple(_MARK + ngram for run in runs for ngram in _ngrams(run))
+    # The same few n-grams make all words, so they are kept once.
+    return tuple(words), tuple(intern(_MARK + ngram) for run in runs for ngram in _ngrams(run))
 
 
 _known = lru_cache(maxsize=2**16)(_pieces)  # What stands between spaces repeats: most of a text is looked up.
