@@ -81,10 +81,6 @@ class TermDictionary(Protocol):
         """Surfaces within that many edits (optimal string alignment), nearest first, then alphabetically."""
         ...
 
-    def near(self, words: Mapping[str, int], limit: int) -> dict[str, list[tuple[str, int]]]:
-        """For each word what `fuzzy` gives for its edits, at once; surfaces least like it may be left out."""
-        ...
-
 
 class TermIndex(Protocol):
     """Searches the text views of one tenant's passages by their terms, and knows which there are."""

@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from rag_plugins.filters import Filter
+from rag_plugins.lexical.counted import CountedWords
 from rag_plugins.lexical.plan import AnyOf, Nearby, Plan, Readings, TermDictionary
 from rag_plugins.lexical.scoring import contributions, spelled
 from rag_plugins.models.bm25 import Bm25Encoder, dimension
-from rag_plugins.models.ngrams import is_ngram
+from rag_plugins.models.robust import RobustEncoder
 from rag_plugins.models.words import fold
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.store.terms import TermTable
@@ -41,18 +42,22 @@ class MilvusTerms:
         self._leg = leg
         self._encoder = encoder
         self._table = store.terms(leg)
+        self._words = CountedWords()
 
     @property
     def dictionary(self) -> TermDictionary:
         """The surfaces there are."""
+        if isinstance(self._encoder, RobustEncoder):
+            return self._words.of(self._encoder.statistics)
         return _Dictionary(self._table, self._is_known)
 
     def put(self, passages: Sequence[Passage]) -> None:
         """Take in the surfaces of passages; the rows themselves hold the rest."""
+        if isinstance(self._encoder, RobustEncoder):
+            return  # Its statistics count surfaces as they are.
         texts = (embed_text(passage.views) for passage in passages)
         analysed = (self._encoder.analyser.surfaces(text.text) for text in texts if text)
-        # No rule looks for n-grams.
-        self._table.put({surface for surfaces in analysed for surface in surfaces if not is_ngram(surface)})
+        self._table.put({surface for surfaces in analysed for surface in surfaces})
 
     def remove(self, ids: Sequence[str]) -> None:
         """Surfaces stay: the statistics tell which are gone."""
@@ -175,9 +180,6 @@ class _Dictionary:
 
     def fuzzy(self, word: str, distance: int, limit: int) -> list[tuple[str, int]]:
         return self._table.fuzzy(word, distance, limit, self._known)
-
-    def near(self, words: Mapping[str, int], limit: int) -> dict[str, list[tuple[str, int]]]:
-        return self._table.near(words, limit, self._known)
 
 
 def _may_match(plan: Plan, text: str) -> bool:

@@ -57,20 +57,16 @@ _LOOKED_AT = 256
 _VOTE = 0.15
 """What an n-gram weighs beside a word."""
 
-_Near = Mapping[str, Sequence[tuple[str, int]]]
-"""Surfaces by the word that they are near, with their edits."""
-
 
 def robust_plan(query: str, statistics: Bm25Statistics, dictionary: Callable[[], TermDictionary]) -> Plan:
     """What to look for; `dictionary` is only called for words that are long enough to be misread."""
     analyser = NgramAnalyser()
     query = _without_question(query, statistics)
     words = analyser.words(query)
-    near = _near(words, dictionary)
     ngrams = Counter(ngram for ngram in analyser.ngrams(query) if ngram in statistics.frequencies)
     return Plan(
         words={ngram: _VOTE * count * statistics.idf(ngram) for ngram, count in ngrams.items()},
-        readings=tuple(_Channel(statistics, near).readings(words)),
+        readings=tuple(_Channel(statistics, dictionary).readings(words)),
     )
 
 
@@ -94,14 +90,6 @@ def _without_question(query: str, statistics: Bm25Statistics) -> str:
     return " ".join(chunk for chunk in query.split() if not asking.issuperset(words(chunk))) or query
 
 
-def _near(words: Sequence[str], dictionary: Callable[[], TermDictionary]) -> _Near:
-    """Of words, and of neighbours as one word, the surfaces that recognition may have made of them."""
-    joined = {left + right: 1 for left, right in pairwise(words) if _may_join(left, right)}
-    edits = {word: bisect_right(_EDITS_FROM, len(word)) for word in words if is_spaced(word)}
-    asked = {word: most for word, most in (joined | edits).items() if most}
-    return dictionary().near(asked, _LOOKED_AT) if asked else {}
-
-
 def _may_join(left: str, right: str) -> bool:
     return is_spaced(left) and is_spaced(right) and len(left + right) <= _LONGEST
 
@@ -109,10 +97,10 @@ def _may_join(left: str, right: str) -> bool:
 class _Channel:
     """Each method gives surfaces that may be a word, with their cost in edits."""
 
-    def __init__(self, statistics: Bm25Statistics, near: _Near) -> None:
+    def __init__(self, statistics: Bm25Statistics, dictionary: Callable[[], TermDictionary]) -> None:
         self._statistics = statistics
         self._frequencies = statistics.frequencies
-        self._near = near
+        self._dictionary = dictionary
 
     def readings(self, words: list[str]) -> Iterator[Readings]:
         """Of each distinct word that has any, as often as it is among the words."""
@@ -128,12 +116,12 @@ class _Channel:
             yield word, 0.0
         if is_spaced(word):
             yield from self._pieces(word)
-            yield from self._misread(word)
+            yield from self._misread(word, bisect_right(_EDITS_FROM, len(word)))
 
-    def _misread(self, word: str) -> Iterator[tuple[str, float]]:
+    def _misread(self, word: str, most: int) -> Iterator[tuple[str, float]]:
         near = [
             (surface, edits)
-            for surface, edits in self._near.get(word, ())
+            for surface, edits in (self._dictionary().fuzzy(word, most, _LOOKED_AT) if most else ())
             if not (is_ngram(surface) or _is_another_number(word, surface))
         ]
         surfaces = [surface for surface, _ in near]
@@ -152,7 +140,7 @@ class _Channel:
         found: defaultdict[str, list[tuple[str, float]]] = defaultdict(list[tuple[str, float]])
         for left, right in pairwise(words):
             if _may_join(left, right):
-                both = list(self._misread(left + right))
+                both = list(self._misread(left + right, 1))
                 found[left] += both
                 found[right] += both
         return found

@@ -88,10 +88,6 @@ class Vocabulary:
         near = sorted((int(edits[row]), surfaces[row]) for row in np.flatnonzero(edits <= distance))
         return [(surface, edits) for edits, surface in near[:limit]]
 
-    def near(self, words: Mapping[str, int], limit: int) -> dict[str, list[tuple[str, int]]]:
-        """See `TermDictionary.near`; nothing is left out here."""
-        return {word: self.fuzzy(word, edits, limit) for word, edits in words.items()}
-
     def _merged(self) -> _Table:
         if self._changes:
             with self._changing:

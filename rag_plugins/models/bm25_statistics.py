@@ -37,6 +37,7 @@ class Bm25Statistics:
         self.frequencies = dict(frequencies or {})
         self.reference_length = reference_length
         self.language = language
+        self.changes = 0  # How often these, here, have learned or forgotten.
         self._writing = Lock()
 
     def __eq__(self, other: object) -> bool:
@@ -80,6 +81,7 @@ class Bm25Statistics:
                 self.frequencies[term] = self.frequencies.get(term, 0) + frequency
             if not self.reference_length:
                 self.settle()
+            self.changes += 1
 
     def forget(self, documents: Iterable[Sequence[str]]) -> None:
         """Undo `learn`; raises `BadInput`, with nothing changed, for what was never learned."""
@@ -96,6 +98,7 @@ class Bm25Statistics:
             self.documents -= count
             if not self.total_length:
                 self.reference_length = 0.0
+            self.changes += 1
 
     def _check_known(self, count: int, frequencies: Mapping[str, int]) -> None:
         for term, frequency in frequencies.items():

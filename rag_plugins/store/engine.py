@@ -165,28 +165,13 @@ class Engine:
         params: Mapping[str, Any] = MappingProxyType({}),
     ) -> list[tuple[Entity, float]]:
         """(id and these fields, inner product), best first; `params` are those of the index."""
-        return self.search_all(name, field, [vector], limit, filter, fields, params)[0]
-
-    def search_all(
-        self,
-        name: str,
-        field: str,
-        vectors: Sequence[Any],
-        limit: int,
-        filter: str,
-        fields: Sequence[str] = ("id",),
-        params: Mapping[str, Any] = MappingProxyType({}),
-    ) -> list[list[tuple[Entity, float]]]:
-        """The same for each of these vectors, in one call."""
         query: dict[str, Any] = {
-            "data": list(vectors),
+            "data": [vector],
             "anns_field": field,
             "search_params": {"metric_type": "IP", "params": dict(params)},
         }
-        found = self._ask("search", name, **query, limit=limit, filter=filter, output_fields=list(fields))
-        return [
-            [({**hit["entity"], "id": hit["id"]}, float(hit["distance"])) for hit in hits] for hits in found
-        ]
+        hits = self._ask("search", name, **query, limit=limit, filter=filter, output_fields=list(fields))
+        return [({**hit["entity"], "id": hit["id"]}, float(hit["distance"])) for hit in hits[0]]
 
     def _ask(self, method: str, name: str, **arguments: Any) -> Any:
         """One call of the client, repeated once where the collection had to be loaded first."""

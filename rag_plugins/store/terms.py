@@ -12,7 +12,7 @@ import hashlib
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from fnmatch import translate
 from itertools import islice
 
@@ -111,21 +111,14 @@ class TermTable:
 
         Of more than 16,384 that share enough n-grams, those that share the most are compared.
         """
-        grams = sum(_grams([f"{_EDGE}{word}{_EDGE}"]).values())
-        least = _RIGHT_LENGTH + max(grams - _LOST * distance, 0.0)
-        found, _ = self._sharing(_within(word, distance), least)
-        return _nearest(word, distance, found, known)[:limit]
-
-    def near(self, words: Mapping[str, int], limit: int, known: Known) -> dict[str, list[tuple[str, int]]]:
-        """The same for many words at once, of the 512 surfaces each that share the most n-grams with it."""
-        if not (words and self._there()):
-            return {word: [] for word in words}
-        vectors = [_within(word, distance) for word, distance in words.items()]
-        found = self._engine.search_all(self._name, "grams", vectors, _FEW, self._scope, ("surface",))
-        return {
-            word: _nearest(word, distance, (row["surface"] for row, _ in hits), known)[:limit]
-            for (word, distance), hits in zip(words.items(), found, strict=True)
-        }
+        grams = _grams([f"{_EDGE}{word}{_EDGE}"])
+        lengths = range(max(len(word) - distance, 1), len(word) + distance + 1)
+        wanted = grams | {_length(length): _RIGHT_LENGTH for length in lengths}
+        least = _RIGHT_LENGTH + max(sum(grams.values()) - _LOST * distance, 0.0)
+        found, _ = self._sharing(wanted, least)
+        compared = ((OSA.distance(word, surface, score_cutoff=distance), surface) for surface in found)
+        near = sorted((edits, surface) for edits, surface in compared if edits <= distance and known(surface))
+        return [(surface, edits) for edits, surface in near[:limit]]
 
     def _sharing(self, wanted: dict[int, float], least: float) -> tuple[list[str], bool]:
         """Surfaces whose product with these n-grams is at least so much, and whether that is all of them."""
@@ -185,18 +178,6 @@ def _table() -> CollectionSchema:
 
 def _fits(surface: str) -> bool:
     return bool(surface) and storable(surface) == surface and len(surface.encode()) <= _LONGEST
-
-
-def _within(word: str, distance: int) -> dict[int, float]:
-    """What surfaces share with a word: n-grams, and lengths that so many edits may make of its own."""
-    lengths = range(max(len(word) - distance, 1), len(word) + distance + 1)
-    return _grams([f"{_EDGE}{word}{_EDGE}"]) | {_length(length): _RIGHT_LENGTH for length in lengths}
-
-
-def _nearest(word: str, distance: int, surfaces: Iterable[str], known: Known) -> list[tuple[str, int]]:
-    compared = ((OSA.distance(word, surface, score_cutoff=distance), surface) for surface in surfaces)
-    near = sorted((edits, surface) for edits, surface in compared if edits <= distance and known(surface))
-    return [(surface, edits) for edits, surface in near]
 
 
 def _grams(pieces: Collection[str]) -> dict[int, float]:

@@ -30,14 +30,6 @@ def test_look_ups_on_literal_words():
     assert vocabulary.fuzzy("pump", 2, 3) == [("pump", 0), ("lump", 1), ("pumps", 1)]
 
 
-def test_words_are_looked_for_near_each_by_its_edits():
-    vocabulary = Vocabulary(WORDS)
-
-    found = vocabulary.near({"pupm": 1, "filtre": 2, "zzz": 1}, 9)
-
-    assert found == {"pupm": [("pump", 1)], "filtre": [("filter", 1)], "zzz": []}
-
-
 def test_an_empty_vocabulary_finds_nothing():
     vocabulary = Vocabulary()
     assert (vocabulary.prefix("a", 9), vocabulary.wildcard("*", 9), vocabulary.fuzzy("a", 2, 9)) == (

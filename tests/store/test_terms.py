@@ -84,27 +84,6 @@ def test_fuzzy_words_are_found_nearest_first(table):
         assert table.fuzzy(word, distance, 2, everything) == found[:2]
 
 
-def test_many_words_are_looked_for_in_one_call(table, monkeypatch):
-    words = {"pmup": 2, "ab": 1, "键": 1, "cahce": 2, "zq": 1}
-    one_by_one = {word: table.fuzzy(word, edits, 100, everything) for word, edits in words.items()}
-    asked = []
-    search = table._engine.search_all
-    monkeypatch.setattr(
-        table._engine, "search_all", lambda *arguments: asked.append(arguments) or search(*arguments)
-    )
-
-    assert table.near(words, 100, everything) == one_by_one
-    assert len(asked) == 1
-    first = {word: found[:1] for word, found in one_by_one.items()}
-    assert table.near(words, 1, everything) == first
-    assert table.near({"pump": 1}, 9, lambda surface: surface == "jump") == {"pump": [("jump", 1)]}
-    assert table.near({}, 9, everything) == {}
-
-
-def test_a_table_without_surfaces_has_none_near(open_store):
-    assert open_store().terms("robust").near({"pump": 1}, 9, everything) == {"pump": []}
-
-
 def test_no_match_is_missed_among_many(open_store, monkeypatch):
     """Random words, small pages and shallow first searches: as good as looking at every surface."""
     monkeypatch.setattr("rag_plugins.store.engine._IDS_A_PAGE", 64)
