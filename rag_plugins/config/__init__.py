@@ -152,7 +152,7 @@ PIPELINES: dict[str, Config] = {
         )
     ),
     "splade": Config(legs=(DenseLeg(), Bm25Leg(), SparseLeg(model="granite-embedding-30m-sparse"))),
-    "scans": Config(legs=(DenseLeg(weight=1.0), Bm25Leg(weight=1.0), RobustLeg(weight=4.0))),
+    "scans": Config(legs=(DenseLeg(), Bm25Leg(), RobustLeg(weight=4.0))),
     "bge-m3": Config(legs=(DenseLeg(model="bge-m3"), SparseLeg(model="bge-m3"), Bm25Leg())),
     "cascade": Config(rerank=(LateInteractionConfig(depth=100), CrossEncoderConfig(depth=30))),
     "lexical": Config(legs=(Bm25Leg(),), rerank=()),
