@@ -21,7 +21,8 @@ def _confidence(summary: IngestSummary) -> str:
 
 def _failed(summary: IngestSummary) -> str:
     pages = sum(bad.page is not None for bad in summary.bad)
-    return f"{pages} pages, {len(summary.bad) - pages} files"
+    files = len(summary.bad) - pages
+    return f"{pages} page{'s' * (pages != 1)}, {files} file{'s' * (files != 1)}"
 
 
 def show_summary(summary: IngestSummary, total: int, weights: Mapping[str, str]) -> None:
