@@ -129,7 +129,7 @@ class TestIngest:
         canvas.save()
         arguments = ("ingest", tmp_path / "*.pdf", "--into", tmp_path / "x.db", "--preset", "lexical")
         code, out, err = shell(*arguments, "--password", "canary")
-        assert code == 1 and re.search(r"failed +0 pages, 1 files", out)
+        assert code == 1 and re.search(r"failed +0 pages, 1 file\b", out)
         assert "encrypted" in out and "canary" not in out + err
         code, out, err = shell(*arguments, "--password", "canary", "--password", "open sesame")
         assert code == 0 and re.search(r"by text layer +1\b", out)
