@@ -3,12 +3,12 @@
 The model is a noisy channel (Shannon 1948; Kernighan, Church and Gale 1990): a surface s that is c edits away
 from a word w counts as a share of it,
 
-    share(s | w) = exp(-3 c / min(|w|, |s|)) / sqrt(df(s))
+    share(s | w) = exp(-3 c / min(|w|, |s|)) * sqrt(min(1, (1 + df(w) / 20) / df(s)))
 
-since a surface that is frequent is rather a word of its own. Look-alikes are cheap (`lexical.confusions`).
-The pieces of a broken word and words that have run together are readings too. The idf is that of passages
-with any reading, so a rare misreading weighs no more than the word itself. N-grams are a second vote, for
-words that are damaged beyond that.
+since a surface that is frequent beside the word is rather a word of its own. Look-alikes are cheap
+(`lexical.confusions`). The pieces of a broken word and words that have run together are readings too. The idf
+is that of passages with any reading, so a rare misreading weighs no more than the word itself. N-grams are a
+second vote, for words that are damaged beyond that.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ __all__ = ["ngrams_as_one", "robust_plan"]
 
 _DECAY = 3.0
 """The exponent of a share is this times edits a letter."""
+
+_MISREAD = 0.05
+"""Of the passages with a word, how many more may have it in one and the same misreading."""
 
 _EDITS_FROM = (3, 6, 10)
 """Letters from which a word is looked for one, two and three edits away."""
@@ -149,8 +152,9 @@ class _Channel:
         """The largest, by surface; see the module's head."""
         known = [(cost, len(surface), self._frequencies.get(surface, 1)) for surface, cost in costs]
         cost, lengths, frequencies = np.array(known, np.float64).reshape(-1, 3).T
+        expected = 1.0 + _MISREAD * self._frequencies.get(word, 0)
         shares = np.exp(-_DECAY * cost / np.minimum(lengths, len(word)))
-        shares /= np.where(cost > 0.0, np.sqrt(frequencies), 1.0)
+        shares *= np.where(cost > 0.0, np.sqrt(np.minimum(expected / frequencies, 1.0)), 1.0)
         found: dict[str, float] = {}
         for row in np.argsort(-shares, kind="stable")[:_READINGS].tolist():
             found.setdefault(costs[row][0], float(shares[row]))

@@ -37,6 +37,13 @@ def test_a_share_is_that_of_the_formula():
     assert found == {"filler": pytest.approx(math.exp(-3 * 1 / 6) / math.sqrt(2))}
 
 
+def test_a_misreading_may_be_as_frequent_as_a_twentieth_of_the_word():
+    often, rarely = ["filter"] * 40, ["filter"]
+    (few, many) = (shares("filter", *words, *["filler"] * 3)["filter"]["filler"] for words in (rarely, often))
+    assert many == pytest.approx(math.exp(-3 * 1 / 6))
+    assert few == pytest.approx(many * math.sqrt(1.05 / 3))
+
+
 def test_short_words_are_looked_for_as_they_are():
     assert shares("an ox", "an ax", "ox on") == {"an": {"an": 1.0}, "ox": {"ox": 1.0}}
 
