@@ -29,7 +29,7 @@ from typing import TypeVar
 import pytesseract
 from PIL import Image
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from tqdm import tqdm
 
 from benchmarks.made import made_texts
@@ -238,7 +238,7 @@ def of_bare(pages: Sequence[Read]) -> float | None:
 
 def show(read: Mapping[str, Sequence[Read]], figures: Mapping[str, float | None]) -> None:
     """Two rows a set, the pages that read badly, the speed."""
-    table = Table("set", "by", *MEASURES.values(), title="Reading pages")
+    table = Table(Column("set", no_wrap=True), "by", *MEASURES.values(), title="Reading pages")
     for name in read:
         for side in ("ours", "bare"):
             values = [figures[f"{name}_{side}_{measure}".replace("-", "_")] for measure in MEASURES]

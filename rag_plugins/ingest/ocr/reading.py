@@ -18,7 +18,7 @@ __all__ = ["LOST", "Reading"]
 NOISE = 0.3
 """Confidence below which a word is none: speckle has this much."""
 
-WORTH = 0.45
+WORTH = 0.5
 """What another reading has more of must be this sure, by how sure the one at hand is.
 
 On receipts and old books: what a figure or a border is taken for is less sure, print that was left out more.

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Tesseract", "installed_languages", "tesseract_version"]
 
-_A4_INCHES = 11.7
+_RESOLUTION = "300"
+"""Said of every page. Left alone, Tesseract takes 70 dpi and cuts pages into the wrong blocks.
+
+On 50 Chinese pages of 150 dpi the character error rate is .13 then, with this as with the true one .04.
+"""
+
 _WORD = "5"
 _MARKS = str.maketrans(",;:!?()", "\uff0c\uff1b\uff1a\uff01\uff1f\uff08\uff09")
 """Tesseract writes these of ASCII for the wide ones that stand beside Chinese characters."""
@@ -73,7 +78,7 @@ class Tesseract:
 
     def _run(self, image: Image, *options: str) -> bytes:
         pixels = _pixels(image)
-        options = ("stdin", "stdout", "--dpi", str(_resolution(image)), *options)
+        options = ("stdin", "stdout", "--dpi", _RESOLUTION, *options)
         try:
             return _call(options, pixels, self._timeout)
         except OSError:  # Killed once, or slow on a busy machine once.
@@ -125,15 +130,6 @@ def _pixels(image: Image) -> bytes:
     buffer = BytesIO()
     (image if image.mode == "1" else image.convert("L")).save(buffer, "PPM")
     return buffer.getvalue()
-
-
-def _resolution(image: Image) -> int:
-    """As if the longer side were that of an A4 page.
-
-    Left alone, Tesseract takes 70 dpi and cuts large pages into the wrong blocks: a character error rate
-    of .13 instead of .03 on 50 Chinese pages.
-    """
-    return min(1200, max(70, round(max(image.size) / _A4_INCHES)))
 
 
 def _paragraphs(table: str, width: int, height: int) -> list[Lines]:
