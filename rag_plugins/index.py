@@ -176,6 +176,26 @@ class RagIndex:
         self._writer.refresh()
         return self._retriever.search(query, k, filter=filter, legs=legs, mode=mode, explain=explain)
 
+    def search_many(
+        self,
+        queries: Sequence[str | Query],
+        k: int = 5,
+        *,
+        weights: Sequence[float] | None = None,
+        filter: Filter | None = None,
+        legs: Sequence[str] | None = None,
+        mode: Mode | None = None,
+        explain: bool = False,
+    ) -> Hits:
+        """The best k passages for a question and its other wordings or parts, the question first.
+
+        What each finds is fused as legs are, by `weights` (all equal), and reranked once, for the question.
+        """
+        self._writer.refresh()
+        return self._retriever.search_many(
+            queries, k, weights=weights, filter=filter, legs=legs, mode=mode, explain=explain
+        )
+
     def context(
         self,
         hits: Iterable[Hit],

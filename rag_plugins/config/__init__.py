@@ -59,7 +59,7 @@ Mode: TypeAlias = Literal["text", "dual", "auto"]
 class FusionConfig(Frozen):
     """How the legs become one ranking."""
 
-    method: Literal["minmax", "rrf"] = "minmax"
+    method: Literal["minmax", "zscore", "dbsf", "rrf"] = "minmax"
     rrf_k: Annotated[int, Field(ge=1)] = 60
     depth: Annotated[int | None, Field(ge=1, description="hits a leg; default max(4k, 100)")] = None
 

@@ -88,11 +88,13 @@ def _leg(leg: LegConfig) -> Fact:
 
 
 def _fusion(fusion: FusionConfig) -> str:
-    return (
-        "weighted sum of min-max scores"
-        if fusion.method == "minmax"
-        else f"reciprocal ranks, k {fusion.rrf_k}"
-    )
+    names = {
+        "minmax": "min-max scores",
+        "zscore": "z-scores",
+        "dbsf": "distribution-based scores",
+        "rrf": f"reciprocal ranks, k {fusion.rrf_k}",
+    }
+    return f"weighted sum of {names[fusion.method]}"
 
 
 def _reranker(settings: RerankerConfig) -> Fact:

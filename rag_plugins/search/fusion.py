@@ -5,15 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import TypeAlias
 
-__all__ = ["NORMALISATIONS", "Fused", "Ranking", "fuse", "minmax", "reciprocal_rank", "shares", "shifted"]
+__all__ = [
+    "NORMALISATIONS",
+    "Fused",
+    "Normalisation",
+    "Ranking",
+    "dbsf",
+    "fuse",
+    "minmax",
+    "normalisation",
+    "reciprocal_rank",
+    "shares",
+    "shifted",
+    "zscore",
+]
 
 Ranking: TypeAlias = Sequence[tuple[str, float]]
 """(passage id, score), best first, each id once, higher is better."""
 
-Normalisation: TypeAlias = Callable[[Ranking, int], dict[str, float]]
+Normalisation: TypeAlias = Callable[[Ranking], dict[str, float]]
+"""Scores of one leg to scores that can be added: at least 0, since what was not found adds 0."""
 
 _NONE: Mapping[str, Mapping[str, float]] = MappingProxyType({})
 
@@ -27,7 +42,7 @@ class Fused:
     parts: Mapping[str, float]
 
 
-def minmax(ranking: Ranking, _rrf_k: int = 0) -> dict[str, float]:
+def minmax(ranking: Ranking) -> dict[str, float]:
     """Scores scaled to 0..1 over the shortlist; a constant or one-hit list scales to 1.
 
     Weighted sums of these are CombSUM (Fox and Shaw 1994) over min-max scores (Lee 1997).
@@ -39,12 +54,52 @@ def minmax(ranking: Ranking, _rrf_k: int = 0) -> dict[str, float]:
     return {id: (score - low) / span if span > 0 else 1.0 for id, score in ranking}
 
 
-def reciprocal_rank(ranking: Ranking, rrf_k: int = 60) -> dict[str, float]:
-    """1 / (rrf_k + rank), ranks from 1 (Cormack, Clarke and Büttcher 2009)."""
-    return {id: 1.0 / (rrf_k + rank) for rank, (id, _) in enumerate(ranking, start=1)}
+def zscore(ranking: Ranking) -> dict[str, float]:
+    """Standard deviations above the last of the shortlist; 1 for a constant or one-hit list.
+
+    Zero mean and unit variance (Montague and Aslam 2001; Renda and Straccia 2003), then moved until the last
+    has 0: below the mean would be below 0, and what a leg found would rank behind what it did not.
+    """
+    scaled = minmax(ranking)  # z-scores do not depend on scale and shift, and the square of these is no 0.
+    _, deviation = _moments(scaled.values())
+    return {id: score / deviation for id, score in scaled.items()} if deviation > 0 else scaled
 
 
-NORMALISATIONS: dict[str, Normalisation] = {"minmax": minmax, "rrf": reciprocal_rank}
+def dbsf(ranking: Ranking) -> dict[str, float]:
+    """Mean -+ 3 standard deviations of the shortlist to 0..1, clipped; 1 for a constant or one-hit list.
+
+    Distribution-based score fusion (Mazzeschi 2023).
+    """
+    scaled = minmax(ranking)
+    mean, deviation = _moments(scaled.values())
+    if deviation == 0:
+        return scaled
+    return {id: min(max(0.5 + (score - mean) / (6 * deviation), 0.0), 1.0) for id, score in scaled.items()}
+
+
+def reciprocal_rank(ranking: Ranking, k: int = 60) -> dict[str, float]:
+    """1 / (k + rank), ranks from 1 (Cormack, Clarke and Büttcher 2009)."""
+    return {id: 1.0 / (k + rank) for rank, (id, _) in enumerate(ranking, start=1)}
+
+
+NORMALISATIONS: dict[str, Normalisation] = {
+    "minmax": minmax,
+    "zscore": zscore,
+    "dbsf": dbsf,
+    "rrf": reciprocal_rank,
+}
+
+
+def normalisation(method: str, rrf_k: int = 60) -> Normalisation:
+    """One of the table, with the constant of reciprocal ranks."""
+    return partial(reciprocal_rank, k=rrf_k) if method == "rrf" else NORMALISATIONS[method]
+
+
+def _moments(scores: Collection[float]) -> tuple[float, float]:
+    """Mean and standard deviation of these very scores, 0 of none."""
+    count = max(len(scores), 1)
+    mean = math.fsum(scores) / count
+    return mean, math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / count)
 
 
 def shares(weights: Mapping[str, float]) -> dict[str, float]:
@@ -73,16 +128,27 @@ def fuse(
     rrf_k: int = 60,
     own: Mapping[str, Mapping[str, float]] = _NONE,
 ) -> list[Fused]:
-    """Weighted sum of the legs' normalised scores, best first; one vote a leg and passage id.
+    """Weighted sum of the legs' normalised scores, best first; one vote a leg and passage id, the first.
 
-    Weights count as shares of their sum, so min-max scores stay in 0..1; `own` has shares of single passages
-    in their place. A passage that a leg did not find gets nothing from it. The id breaks ties, so equal
-    scores keep one order.
+    Weights count as shares of their sum over the legs that found anything, so a leg that found nothing is
+    as one that is not there, and min-max scores stay in 0..1; `own` has shares of single passages in their
+    place. A passage that a leg did not find gets nothing from it. The id breaks ties, so equal scores keep
+    one order.
     """
-    share = shares({leg: weights[leg] for leg in rankings})
+    found = {leg: _once(ranking) for leg, ranking in rankings.items() if ranking}
+    share = shares({leg: weights[leg] for leg in found})
+    normalise = normalisation(method, rrf_k)
     parts: dict[str, dict[str, float]] = {}
-    for leg, ranking in rankings.items():
-        for id, value in NORMALISATIONS[method](ranking, rrf_k).items():
+    for leg, ranking in found.items():
+        for id, value in normalise(ranking).items():
             parts.setdefault(id, {})[leg] = own.get(id, share)[leg] * value
     fused = [Fused(id, math.fsum(by_leg.values()), by_leg) for id, by_leg in parts.items()]
     return sorted(fused, key=lambda item: (-item.score, item.id))
+
+
+def _once(ranking: Ranking) -> Ranking:
+    """Each id where it stands first."""
+    first: dict[str, float] = {}
+    for id, score in ranking:
+        first.setdefault(id, score)
+    return list(first.items())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
+from rag_plugins.lexical.rules import Query
 from rag_plugins.search.fusion import Fused, Ranking
 from rag_plugins.search.reranking import Judged, Reranking
 from rag_plugins.types import StageScore
@@ -20,9 +21,12 @@ class Outcome:
 
     `confidences` has the passages whose text was recognised with doubt, where legs run that this does not
     touch, and `shifted` their shares in place of `shares`; `shortlists` the first pass of legs with two.
+    With several `queries` these are, by name, what `rankings` and `shares` are of, in place of legs.
     """
 
     fusion: str
+    query: str | Query = ""
+    queries: Mapping[str, Outcome] = field(default_factory=dict[str, "Outcome"])
     shares: Mapping[str, float] = field(default_factory=dict[str, float])
     confidences: Mapping[str, float] = field(default_factory=dict[str, float])
     shifted: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
@@ -53,24 +57,36 @@ class Outcome:
 
     def traces(self, ids: Sequence[str]) -> dict[str, tuple[StageScore, ...]]:
         """What each stage made of each of `ids`: passes of the legs that found it, fusion, reranks."""
-        wanted = set(ids)
-        fused = {item.id: (rank, item) for rank, item in enumerate(self.fused, 1) if item.id in wanted}
         traces: dict[str, list[StageScore]] = {id: [] for id in ids}
-        for leg, ranking in self.rankings.items():
-            for rank, (id, score) in enumerate(self.shortlists.get(leg, ()), 1):
-                if id in wanted:
-                    traces[id].append(StageScore(leg, "shortlist", rank, score))
-            for rank, (id, score) in enumerate(ranking, 1):
-                if id in wanted:
-                    share, part = self.shifted.get(id, self.shares)[leg], fused[id][1].parts[leg]
-                    traces[id].append(StageScore(leg, "leg", rank, score, share, part))
+        fused = {item.id: (rank, item) for rank, item in enumerate(self.fused, 1) if item.id in traces}
+        items = {id: item for id, (_, item) in fused.items()}
+        for id, stage in self._of_queries(items) if self.queries else self._of_legs(items):
+            traces[id].append(stage)
         for id, (rank, item) in fused.items():
-            traces[id].append(StageScore(self.fusion, "fusion", rank, item.score))
+            kind = "queries" if self.queries else "fusion"
+            traces[id].append(StageScore(self.fusion, kind, rank, item.score))
         for reranking in self.rerankings:
             for rank, item in enumerate(reranking.items, 1):
-                if item.id in wanted and item.judged is not None:
+                if item.id in traces and item.judged is not None:
                     traces[item.id].append(_stage_score(reranking, rank, item.judged))
         return {id: tuple(trace) for id, trace in traces.items()}
+
+    def _of_legs(self, items: Mapping[str, Fused]) -> Iterator[tuple[str, StageScore]]:
+        for leg, ranking in self.rankings.items():
+            for rank, (id, score) in enumerate(self.shortlists.get(leg, ()), 1):
+                if id in items:
+                    yield id, StageScore(leg, "shortlist", rank, score)
+            for rank, (id, score) in enumerate(ranking, 1):
+                if id in items:
+                    share = self.shifted.get(id, self.shares)[leg]
+                    yield id, StageScore(leg, "leg", rank, score, share, items[id].parts[leg])
+
+    def _of_queries(self, items: Mapping[str, Fused]) -> Iterator[tuple[str, StageScore]]:
+        for name, outcome in self.queries.items():
+            traces = outcome.traces([id for id, item in items.items() if name in item.parts])
+            for id, (*legs, fusion) in traces.items():
+                counted = replace(fusion, weight=self.shares[name], part=items[id].parts[name])
+                yield from ((id, replace(stage, query=str(outcome.query))) for stage in (*legs, counted))
 
 
 def _stage_score(reranking: Reranking, rank: int, judged: Judged) -> StageScore:

@@ -24,10 +24,13 @@ class StageScore:
     weight in fusion or a reranker's share of the blend, `part` what it added to the score of fusion or blend.
     A reranker's `probability` is its score calibrated. Where it did not read a passage as a whole at once, it
     read `read` of its `tokens`, in so many `windows`.
+
+    Where several queries were searched, `query` is the one that the stage read, "queries" the fusion of what
+    they found, and the `weight` and `part` of a query's own "fusion" are those that it had in that.
     """
 
     stage: str
-    kind: Literal["shortlist", "leg", "fusion", "rerank"]
+    kind: Literal["shortlist", "leg", "fusion", "queries", "rerank"]
     rank: int
     score: float
     weight: float | None = None
@@ -36,6 +39,7 @@ class StageScore:
     read: int | None = None
     tokens: int | None = None
     windows: int | None = None
+    query: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,8 @@ class TermMatch:
     """A term that query and passage share in a sparse leg; its part of the leg's score is the product.
 
     `expanded`: the model added it, to the query or to the passage; it stands in neither literally.
-    `rule`: the recall rule that it matched, as written; None for a plain word.
+    `rule`: the recall rule that it matched, as written; None for a plain word. `query`: the one that has it,
+    where several were searched.
     """
 
     term: str
@@ -51,6 +56,7 @@ class TermMatch:
     document_weight: float
     expanded: bool = False
     rule: str | None = None
+    query: str | None = None
 
     @property
     def score(self) -> float:

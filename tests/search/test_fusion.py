@@ -62,7 +62,7 @@ rankings = st.dictionaries(st.sampled_from("abcdefgh"), st.floats(-1e3, 1e3), ma
     lambda scores: sorted(scores.items(), key=lambda item: (-item[1], item[0]))
 )
 legs = st.dictionaries(st.sampled_from(["l1", "l2", "l3"]), rankings, min_size=1)
-methods = st.sampled_from(["minmax", "rrf"])
+methods = st.sampled_from(["minmax", "dbsf", "rrf"])
 
 
 @given(legs, methods)
