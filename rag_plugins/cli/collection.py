@@ -73,6 +73,10 @@ def _with_passwords(config: Config, passwords: list[str]) -> Config:
 def search(
     db: Annotated[str, typer.Argument(help="A file such as handbook.db, or http://host:port.")],
     question: Annotated[str, typer.Argument(help="In your own words.")],
+    also: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="The question in other words, or a part of it. May be repeated."),
+    ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many passages.")] = 5,
     where: Annotated[
         list[str] | None,
@@ -110,8 +114,8 @@ def search(
     existing(db)
     settings, filter = read_config(preset, config, mode=mode), make_filter(where)
     with RagIndex.open(db, config=settings, collection=collection, tenant=tenant) as index:
-        query = parse_query(question) if rules else question
-        hits = index.search(query, k, filter=filter, legs=leg, explain=explain)
+        queries = [parse_query(text) if rules else text for text in (question, *(also or ()))]
+        hits = index.search_many(queries, k, filter=filter, legs=leg, explain=explain)
     show_hits(hits)
     if as_json:
         print_json({"hits": [hit_json(hit) for hit in hits], "notices": list(hits.notices)})

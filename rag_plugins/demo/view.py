@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from rag_plugins.errors import require
 from rag_plugins.types import Box, Hit, Passage, StageScore, embed_text
@@ -26,6 +27,14 @@ __all__ = [
 
 DOUBT = 0.6
 """Words that the OCR is less sure of than this are marked."""
+
+_Stage: TypeAlias = tuple[str, str, str | None]
+"""Name, kind, and the query where several were searched."""
+
+_ORDER = {"shortlist": 0, "leg": 0, "fusion": 1, "queries": 2, "rerank": 3}
+
+_JOINS = {"fusion": "leg", "queries": "fusion"}
+"""Whose scores each kind of fusion adds up."""
 
 _IMAGE_WIDTH = 1000
 _SNIPPET = 90
@@ -160,34 +169,50 @@ def lines(passage: Passage) -> Iterator[tuple[Run, ...]]:
     yield tuple(line)
 
 
-def _stage_names(hits: Sequence[Hit]) -> list[tuple[str, str]]:
-    """(stage, kind) of every stage that any of the hits went through: legs, fusion, reranking."""
-    order = {"leg": 0, "fusion": 1, "rerank": 2}
-    names = dict.fromkeys((score.stage, score.kind) for hit in hits for score in hit.trace)
-    return sorted(names, key=lambda name: order[name[1]])
+def _stage(score: StageScore) -> _Stage:
+    return score.stage, score.kind, score.query
 
 
-def _stage_rows(hits: Sequence[Hit], stages: Sequence[tuple[str, str]]) -> Iterator[StageRow]:
+def _stage_names(hits: Sequence[Hit]) -> list[_Stage]:
+    """Every stage that any of the hits went through: legs and fusion, query after query, then the rest."""
+    names = dict.fromkeys(_stage(score) for hit in hits for score in hit.trace)
+    queries = list(dict.fromkeys(query for _, _, query in names if query is not None))
+    return sorted(
+        names, key=lambda name: (len(queries) if name[2] is None else queries.index(name[2]), _ORDER[name[1]])
+    )
+
+
+def _stage_rows(hits: Sequence[Hit], stages: Sequence[_Stage]) -> Iterator[StageRow]:
     """The best hit's trace, with bars relative to the best fused score among the hits."""
-    best = {(score.stage, score.kind): score for score in hits[0].trace}
-    fused = max((score.score for hit in hits for score in hit.trace if score.kind == "fusion"), default=0.0)
-    legs = [name for name in stages if name[1] == "leg"]
-    parts = {
-        name: (number, min(max(best[name].part or 0.0, 0.0) / fused, 1.0))
-        for number, name in enumerate(legs, 1)
-        if fused > 0 and name in best
-    }
+    best = {_stage(score): score for score in hits[0].trace}
+    bars: dict[_Stage, tuple[tuple[int, float], ...]] = {}
     for name in stages:
-        shares = tuple(parts.values()) if name[1] == "fusion" else (parts[name],) if name in parts else ()
-        yield _stage_row(name, best.get(name), shares)
+        if name[1] in _JOINS:
+            parts = _parts(name, hits, stages)
+            bars = {part: (share,) for part, share in parts.items()} | bars | {name: tuple(parts.values())}
+    for name in stages:
+        yield _stage_row(name, best.get(name), bars.get(name, ()))
 
 
-def _stage_row(
-    name: tuple[str, str], score: StageScore | None, shares: tuple[tuple[int, float], ...]
-) -> StageRow:
+def _parts(name: _Stage, hits: Sequence[Hit], stages: Sequence[_Stage]) -> dict[_Stage, tuple[int, float]]:
+    """What each stage that this one joins gave the best hit: its number, its share of the best score."""
+    _, kind, query = name
+    found = {_stage(score): score.part or 0.0 for score in hits[0].trace}
+    top = max(score.score for hit in hits for score in hit.trace if _stage(score) == name)
+    joined = [part for part in stages if part[1] == _JOINS[kind] and query in (part[2], None)]
+    return {
+        part: (number, min(max(found[part], 0.0) / top, 1.0))
+        for number, part in enumerate(joined, 1)
+        if top > 0 and part in found
+    }
+
+
+def _stage_row(name: _Stage, score: StageScore | None, shares: tuple[tuple[int, float], ...]) -> StageRow:
+    stage, kind, query = name
+    kind = kind if query is None else f"{kind} for “{query}”"
     if score is None:
-        return StageRow(*name)
-    return StageRow(*name, score.rank, score.score, score.weight, shares, remark(score))
+        return StageRow(stage, kind)
+    return StageRow(stage, kind, score.rank, score.score, score.weight, shares, remark(score))
 
 
 def remark(score: StageScore) -> str:
@@ -201,8 +226,8 @@ def remark(score: StageScore) -> str:
     return ", ".join(said)
 
 
-def _hit_row(hit: Hit, stages: Sequence[tuple[str, str]]) -> HitRow:
-    ranks = {(score.stage, score.kind): score.rank for score in hit.trace}
+def _hit_row(hit: Hit, stages: Sequence[_Stage]) -> HitRow:
+    ranks = {_stage(score): score.rank for score in hit.trace}
     snippet = " ".join(hit.passage.llm_text.split())
     cut = snippet if len(snippet) <= _SNIPPET else snippet[: _SNIPPET - 1].rstrip() + "…"
     return HitRow(where(hit.passage), cut, hit.score, tuple(ranks.get(name) for name in stages))

@@ -48,10 +48,28 @@ class RetrievalText(str):
         return f"<retrieval text, {len(self)} characters>"
 
 
+class FoundDetails(dict[str, Any]):
+    """What a search added to a Document; equal to what another search added to the same passage.
+
+    Another query gives it another score and trace, and LangChain drops duplicates, as of its
+    MultiQueryRetriever, by Documents being equal.
+    """
+
+    __hash__ = None
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, FoundDetails):
+            return bool(self["passage_id"] == other["passage_id"])
+        return super().__eq__(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+
 def to_document(hit: Hit) -> Document:
     """A hit as a new Document; its id is the caller's own, else the passage's."""
     document = passage_document(hit.passage)
-    document.metadata[DETAILS] = details(hit)
+    document.metadata[DETAILS] = FoundDetails(details(hit))
     return document
 
 

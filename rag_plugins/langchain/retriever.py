@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables import run_in_executor
+from langchain_core.runnables import Runnable, run_in_executor
+from langchain_core.runnables.base import coerce_to_runnable
 from pydantic import Field, PrivateAttr, SkipValidation
 
 from rag_plugins.config import Config, Mode
+from rag_plugins.faces.expansion import expanding, to_search
 from rag_plugins.filters import Filter
 from rag_plugins.index import RagIndex
 from rag_plugins.langchain.convert import from_document, to_document
-from rag_plugins.lexical.rules import parse_query
 from rag_plugins.models.protocols import Encoder, ImageEncoder
 
 __all__ = ["HybridRetriever"]
 
 _logger = logging.getLogger(__name__)
+
+Expand: TypeAlias = (
+    Runnable[str, list[str]] | Callable[[str], Sequence[str]] | Callable[[str], Awaitable[Sequence[str]]]
+)
+"""From a question its other wordings, or its parts."""
 
 
 class HybridRetriever(BaseRetriever):
@@ -31,6 +37,9 @@ class HybridRetriever(BaseRetriever):
     With `rules`, queries may hold "exact phrases", prefix*, wild*c?rds and fuzzy~1 words (see
     `parse_query`); what there is to say of them is logged. With `explain`,
     metadata["rag_plugins"]["terms"] says what each sparse leg matched.
+
+    With `expand`, a function or a Runnable such as `prompt | llm | LineListOutputParser()`, the question is
+    searched with what that makes of it (see `RagIndex.search_many`); where it fails, alone.
 
     `ainvoke` searches in a worker thread. The index stays the caller's, except after `from_documents`.
     """
@@ -42,6 +51,7 @@ class HybridRetriever(BaseRetriever):
     mode: Mode | None = None
     rules: bool = False
     explain: bool = False
+    expand: SkipValidation[Expand | None] = None
     _owned: bool = PrivateAttr(default=False)
 
     def __init__(
@@ -90,9 +100,42 @@ class HybridRetriever(BaseRetriever):
         legs: Sequence[str] | None = None,
         mode: Mode | None = None,
     ) -> list[Document]:
+        expanded: object = ()
+        if self.expand:
+            with expanding(_logger):
+                callbacks = run_manager.get_child("expand")
+                expanded = coerce_to_runnable(self.expand).invoke(query, {"callbacks": callbacks})
+        return self._found(query, expanded, k, filter, legs, mode)
+
+    async def _aget_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun,
+        k: int | None = None,
+        filter: Filter | None = None,
+        legs: Sequence[str] | None = None,
+        mode: Mode | None = None,
+    ) -> list[Document]:
+        expanded: object = ()
+        if self.expand:
+            with expanding(_logger):
+                callbacks = run_manager.get_child("expand")
+                expanded = await coerce_to_runnable(self.expand).ainvoke(query, {"callbacks": callbacks})
+        return await run_in_executor(None, self._found, query, expanded, k, filter, legs, mode)
+
+    def _found(
+        self,
+        query: str,
+        expanded: object,
+        k: int | None,
+        filter: Filter | None,
+        legs: Sequence[str] | None,
+        mode: Mode | None,
+    ) -> list[Document]:
         # None is "not given", never "no filter": a variable left empty must not widen the search.
-        hits = self.index.search(
-            parse_query(query) if self.rules else query,
+        hits = self.index.search_many(
+            to_search(query, expanded, self.rules, _logger),
             self.k if k is None else k,
             filter=self.filter if filter is None else filter,
             legs=self.legs if legs is None else legs,
@@ -102,14 +145,6 @@ class HybridRetriever(BaseRetriever):
         for notice in hits.notices:  # A list of Documents has no place for them.
             _logger.warning(notice)
         return [to_document(hit) for hit in hits]
-
-    async def _aget_relevant_documents(
-        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **given: Any
-    ) -> list[Document]:
-        # The base class does the same without k, filter, legs and mode.
-        return await run_in_executor(
-            None, self._get_relevant_documents, query, run_manager=run_manager.get_sync(), **given
-        )
 
     def close(self) -> None:
         """Close the index if `from_documents` opened it."""

@@ -65,6 +65,14 @@ class PassageNode(TextNode):
     Postprocessors add metadata keys after retrieval; under that template the LLM would read them alone.
     """
 
+    @property
+    def hash(self) -> str:
+        """Of the node without what a search added, so that the same one found by two queries is one."""
+        if DETAILS not in self.metadata:
+            return super().hash
+        plain = {key: value for key, value in self.metadata.items() if key != DETAILS}
+        return self.model_copy(update={"metadata": plain}).hash
+
     def get_content(self, metadata_mode: MetadataMode = MetadataMode.NONE) -> str:
         """Exactly the view for EMBED; the text, after whatever metadata is not excluded, otherwise."""
         if self.text_template not in _VIEW_TEMPLATES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -14,9 +14,9 @@ from llama_index.core.schema import BaseNode, Document, NodeWithScore, QueryBund
 from llama_index.core.settings import Settings
 
 from rag_plugins.config import Config, Mode
+from rag_plugins.faces.expansion import expanding, to_search
 from rag_plugins.filters import Filter
 from rag_plugins.index import RagIndex
-from rag_plugins.lexical.rules import parse_query
 from rag_plugins.llama_index.convert import from_node, is_passage, to_node
 from rag_plugins.llama_index.pages import page_nodes
 from rag_plugins.models.protocols import Encoder, ImageEncoder
@@ -49,6 +49,7 @@ class HybridRetriever(BaseRetriever):
         rules: bool = False,
         explain: bool = False,
         images: bool = False,
+        expand: Callable[[str], Sequence[str | QueryBundle]] | None = None,
         **settings: Any,
     ) -> None:
         """`settings` are BaseRetriever's own: callback_manager, object_map, objects, verbose.
@@ -59,6 +60,9 @@ class HybridRetriever(BaseRetriever):
         With `rules`, queries may hold "exact phrases", prefix*, wild*c?rds and fuzzy~1 words (see
         `parse_query`); what there is to say of them is logged. With `explain`,
         metadata["rag_plugins"]["terms"] says what each sparse leg matched.
+
+        With `expand`, the question is searched with its other wordings, or its parts, which that gives (see
+        `RagIndex.search_many`); where it fails, alone.
         """
         self.index = index
         self.k = k
@@ -68,6 +72,7 @@ class HybridRetriever(BaseRetriever):
         self.rules = rules
         self.explain = explain
         self.images = images
+        self.expand = expand
         self._owned = False
         settings.setdefault("callback_manager", Settings.callback_manager)
         super().__init__(**settings)
@@ -118,8 +123,8 @@ class HybridRetriever(BaseRetriever):
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         text = query_bundle.query_str
         asked = query_bundle.mode if isinstance(query_bundle, HybridQuery) else None
-        hits = self.index.search(
-            parse_query(text) if self.rules else text,
+        hits = self.index.search_many(
+            to_search(text, self._expanded(text), self.rules, _logger),
             self.k,
             filter=self.filter,
             legs=self.legs,
@@ -129,6 +134,14 @@ class HybridRetriever(BaseRetriever):
         for notice in hits.notices:  # A list of nodes has no place for them.
             _logger.warning(notice)
         return [*map(to_node, hits), *(page_nodes(hits) if self.images else ())]
+
+    def _expanded(self, text: str) -> list[str]:
+        if self.expand is None:
+            return []
+        with expanding(_logger):
+            given = self.expand(text)
+            return [query.query_str if isinstance(query, QueryBundle) else query for query in given]
+        return []
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         return await asyncio.to_thread(self._retrieve, query_bundle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from rich.console import Console
 from rich.panel import Panel
@@ -23,9 +24,12 @@ def show_hits(hits: Hits) -> None:
         title = Text(f"{number}. {where(hit.passage)} · {origin(hit.passage)} · {hit.score:.3f}")
         console.print(title, style="bold", soft_wrap=True)
         console.print(Panel(Text(hit.passage.llm_text)))
-        console.print(Text(" · ".join(_stage(score) for score in hit.trace), style="dim"))
-        for leg, matches in hit.terms.items():
-            console.print(_matches(leg, matches))
+        for query, trace in groupby(hit.trace, lambda score: score.query):
+            asked = f"{query}: " if query else ""
+            console.print(Text(asked + " · ".join(map(_stage, trace)), style="dim"))
+        for leg, terms in hit.terms.items():
+            for query, matches in groupby(terms, lambda match: match.query):
+                console.print(_matches(f"{leg}, {query}" if query else leg, list(matches)))
     for notice in hits.notices:
         console.print(Text(notice, style="yellow"), soft_wrap=True)
     if not hits:
@@ -35,7 +39,7 @@ def show_hits(hits: Hits) -> None:
 def _stage(score: StageScore) -> str:
     part = "" if score.part is None else f" (+{score.part:.3f})"
     said = remark(score)
-    stage = f"{score.stage} shortlist" if score.kind == "shortlist" else score.stage
+    stage = score.stage + {"shortlist": " shortlist", "queries": " of the queries"}.get(score.kind, "")
     return f"{stage} #{score.rank} {score.score:.3f}{part}{said and ', ' + said}"
 
 
