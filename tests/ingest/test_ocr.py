@@ -17,6 +17,7 @@ from PIL import Image
 
 from rag_plugins.config import OcrConfig
 from rag_plugins.errors import BadDocument, ConfigError, MissingProgram
+from rag_plugins.evaluation.rendered import made_page
 from rag_plugins.ingest import ocr
 from rag_plugins.ingest.ocr import passes, tesseract
 from rag_plugins.ingest.pages import Page
@@ -93,6 +94,12 @@ def test_a_blank_image_and_one_without_text_give_an_empty_page(tmp_path: Path):
     saved(Image.linear_gradient("L"), tmp_path / "b.png")
     pages = [page for page in read(tmp_path) if isinstance(page, Page)]
     assert [(page.text, page.words) for page in pages] == [("", ()), ("", ())]
+
+
+def test_a_strip_of_one_line_is_read(tmp_path: Path):
+    """As if it were of a page, Tesseract would throw it away."""
+    line = made_page("Change the dust filter every month; a dust filter is cheap.", 2)
+    assert {"Change", "dust", "every"} <= set(page_of(saved(line, tmp_path / "line.png")).text.split())
 
 
 def test_a_language_that_is_not_installed_is_named_with_the_cure():

@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Tesseract", "installed_languages", "tesseract_version"]
 
-_RESOLUTION = "300"
+_PAGE_DPI = 300
 """Said of every page. Left alone, Tesseract takes 70 dpi and cuts pages into the wrong blocks.
 
 On 50 Chinese pages of 150 dpi the character error rate is .13 then, with this as with the true one .04.
 """
+
+_STRIP_DPI = 70
+"""Said of what is less than an inch high or wide at the other: a line of text there would be thrown away."""
 
 _WORD = "5"
 _MARKS = str.maketrans(",;:!?()", "\uff0c\uff1b\uff1a\uff01\uff1f\uff08\uff09")
@@ -78,7 +81,8 @@ class Tesseract:
 
     def _run(self, image: Image, *options: str) -> bytes:
         pixels = _pixels(image)
-        options = ("stdin", "stdout", "--dpi", _RESOLUTION, *options)
+        resolution = _PAGE_DPI if min(image.size) >= _PAGE_DPI else _STRIP_DPI
+        options = ("stdin", "stdout", "--dpi", str(resolution), *options)
         try:
             return _call(options, pixels, self._timeout)
         except OSError:  # Killed once, or slow on a busy machine once.
