@@ -50,8 +50,16 @@ def judged(reranker: Reranker, settings: CrossEncoderConfig, scores: Scores) -> 
     stages: list[tuple[int, StageScore]] = []
     for rank, position in enumerate(order, 1):
         read = scores.read.get(position)
-        cut = {"read": read.tokens, "tokens": read.total, "windows": read.windows} if read else {}
-        score = StageScore(reranker.name, "rerank", rank, raw[position], probability=sure[position], **cut)
+        score = StageScore(
+            reranker.name,
+            "rerank",
+            rank,
+            raw[position],
+            probability=sure[position],
+            read=read and read.tokens,
+            tokens=read and read.total,
+            windows=read and read.windows,
+        )
         stages.append((position, score))
     return stages
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from llama_index.core.retrievers import BaseRetriever
 from llama_index.core.schema import BaseNode, Document, NodeWithScore, QueryBundle
@@ -135,13 +135,15 @@ class HybridRetriever(BaseRetriever):
             _logger.warning(notice)
         return [*map(to_node, hits), *(page_nodes(hits) if self.images else ())]
 
-    def _expanded(self, text: str) -> list[str]:
-        if self.expand is None:
-            return []
-        with expanding(_logger):
-            given = self.expand(text)
-            return [query.query_str if isinstance(query, QueryBundle) else query for query in given]
-        return []
+    def _expanded(self, text: str) -> object:
+        given: object = ()
+        if self.expand:
+            with expanding(_logger):
+                given = self.expand(text)
+        if not isinstance(given, list | tuple):
+            return given
+        queries = cast("Sequence[object]", given)
+        return [query.query_str if isinstance(query, QueryBundle) else query for query in queries]
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         return await asyncio.to_thread(self._retrieve, query_bundle)

@@ -206,6 +206,30 @@ class TestSearch:
         code, out, _ = shell("search", db, "valve", "--preset", "lexical", "--json", *options)
         assert (code, found(out)) == (0, expected)
 
+    def test_also_other_wordings(self, shell: Shell, db: Path) -> None:
+        search = (
+            "search",
+            db,
+            "brass",
+            "--also",
+            "steel",
+            "--also",
+            "gon*",
+            "--rules",
+            "--preset",
+            "lexical",
+        )
+        code, out, _ = shell(*search, "--json")
+        *shown, last = out.splitlines()
+        assert (code, found(out)) == (0, {"a", "b", "c"})
+        assert "minmax of the queries #1" in out and any(line.startswith("gon*: bm25 #1") for line in shown)
+        traces = [hit["trace"] for hit in json.loads(last)["hits"]]
+        assert {stage["query"] for trace in traces for stage in trace if "query" in stage} == {
+            "brass",
+            "steel",
+            "gon*",
+        }
+
     def test_nothing_found_says_so(self, shell: Shell, db: Path) -> None:
         code, out, _ = shell("search", db, "zeppelin", "--preset", "lexical")
         assert (code, out) == (0, "Nothing was found.\n")

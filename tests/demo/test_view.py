@@ -65,6 +65,39 @@ def test_bars_are_shares_of_the_best_fused_score(hit: Hit) -> None:
     assert rerank.shares == ()
 
 
+def test_what_several_queries_found_stands_query_after_query(hit: Hit) -> None:
+    def found(query: str, part: float) -> tuple[StageScore, ...]:
+        return (
+            StageScore("bm25", "leg", 1, 3.0, 1.0, 0.8, query=query),
+            StageScore("minmax", "fusion", 1, 0.8, 0.5, part, query=query),
+        )
+
+    both = replace(hit, trace=(*found("a", 0.4), *found("b", 0.2), StageScore("minmax", "queries", 1, 0.6)))
+    other = replace(hit, trace=(*found("b", 0.5), StageScore("minmax", "queries", 2, 0.5)))
+    view = look("q", [both, other], None)
+    assert [(stage.name, stage.kind) for stage in view.stages] == [
+        ("bm25", "leg for “a”"),
+        ("minmax", "fusion for “a”"),
+        ("bm25", "leg for “b”"),
+        ("minmax", "fusion for “b”"),
+        ("minmax", "queries"),
+    ]
+    assert view.stages[0].shares == view.stages[1].shares == ((1, 1.0),)
+    assert view.stages[4].shares == ((1, 0.4 / 0.6), (2, 0.2 / 0.6))
+    assert view.hits[1].ranks == (None, None, 1, 1, 2)
+
+
+def test_a_leg_of_two_passes_has_both_in_the_trace(hit: Hit) -> None:
+    trace = (
+        StageScore("pages", "shortlist", 4, 0.5),
+        StageScore("pages", "leg", 1, 9.0, 1.0, 1.0),
+        StageScore("minmax", "fusion", 1, 1.0),
+    )
+    stages = look("q", [replace(hit, trace=trace)], None).stages
+    assert [stage.kind for stage in stages] == ["shortlist", "leg", "fusion"]
+    assert [stage.shares for stage in stages] == [(), ((1, 1.0),), ((1, 1.0),)]
+
+
 def test_the_retrieval_view_is_shown_where_it_differs(hit: Hit) -> None:
     assert look("q", [hit], None).retrieval_text == "tighten torque"
     same = replace(hit.passage, views=(EmbedText(hit.passage.llm_text),))

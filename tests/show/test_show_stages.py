@@ -4,7 +4,7 @@ import pytest
 
 from rag_plugins.evaluation import Evaluation, Stages
 from rag_plugins.show import show_evaluation, show_hits
-from rag_plugins.types import EmbedText, Hit, Hits, Passage, StageScore
+from rag_plugins.types import EmbedText, Hit, Hits, Passage, StageScore, TermMatch
 
 TRACE = (
     StageScore("bm25", "leg", 2, 3.5, 1.0, 0.5),
@@ -34,6 +34,33 @@ def test_a_hit_line_has_every_stages_score_and_how_much_was_read(printed):
         )
     )
     assert shown.splitlines()[-1] == "1 score was odd"
+
+
+def test_what_several_queries_found_is_told_query_by_query(printed):
+    trace = (
+        StageScore("bm25", "leg", 2, 3.5, 1.0, 0.5, query="dust filter"),
+        StageScore("minmax", "fusion", 2, 0.5, 0.5, 0.25, query="dust filter"),
+        StageScore("bm25", "leg", 1, 4.5, 1.0, 1.0, query='"strainer"'),
+        StageScore("minmax", "fusion", 1, 1.0, 0.5, 0.5, query='"strainer"'),
+        StageScore("minmax", "queries", 1, 0.75),
+        StageScore("cheap", "rerank", 1, 0.8, 0.5, 0.25),
+    )
+    terms = {
+        "bm25": (
+            TermMatch("dust", 2.0, 0.5, query="dust filter"),
+            TermMatch("strainer", 3.0, 0.5, rule='"strainer"', query='"strainer"'),
+        )
+    }
+    passage = Passage("0" * 64, "doc", (EmbedText("text"),), "text")
+    show_hits(Hits([Hit(passage, 1.0, trace, terms)]))
+    shown = printed()
+    lines = [line.strip() for line in shown.splitlines()]
+    assert lines[4:7] == [
+        "dust filter: bm25 #2 3.500 (+0.500) · minmax #2 0.500 (+0.250)",
+        '"strainer": bm25 #1 4.500 (+1.000) · minmax #1 1.000 (+0.500)',
+        "minmax of the queries #1 0.750 · cheap #1 0.800 (+0.250)",
+    ]
+    assert "bm25, dust filter: 1 terms" in shown and 'bm25, "strainer": 1 terms' in shown
 
 
 def test_no_hits_are_told_with_the_reason(printed):
