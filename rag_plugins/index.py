@@ -12,6 +12,7 @@ from rag_plugins.config import Bm25Leg, Config, Mode, OcrConfig
 from rag_plugins.context import Context, estimate_tokens, format_context
 from rag_plugins.filters import Filter
 from rag_plugins.funnel.tuning import Tuning
+from rag_plugins.fusion import Learned
 from rag_plugins.ingest.funnels import funnel_of
 from rag_plugins.ingest.indexer import Indexer, IngestSummary
 from rag_plugins.ingest.making import make_passage
@@ -241,6 +242,26 @@ class RagIndex:
         `BadInput`, also where there are too few passages to measure, and `ConfigError`.
         """
         return funnel_of(self._parts.funnels, leg).tune(recall, k, queries)
+
+    @property
+    def learned(self) -> Learned | None:
+        """What fusion knows of the legs: scale, weight and worth of each; None before there is anything."""
+        return self._parts.learned.current
+
+    def learn(self, log: Sequence[str] = ()) -> Learned:
+        """Learn anew how legs are to be fused, from queries made of the passages.
+
+        It is done after ingestion anyway; `log` has queries that were really asked, which these are made to
+        resemble. Raises `BadInput` below 20 passages.
+        """
+        return self._parts.fusion.learn(log)
+
+    def learn_from(self, queries: Mapping[str, str], relevant: Mapping[str, Mapping[str, int]]) -> Learned:
+        """Learn it from queries that somebody judged, or whose hits were chosen; that stays until `learn`.
+
+        `relevant` has grades by id of query and passage. Raises `BadInput`.
+        """
+        return self._parts.fusion.learn_from(queries, relevant)
 
     def mine_dictionary(self) -> DomainDictionary:
         """A first domain dictionary, made of what retrieval reads of the collection: see `lexical.mining`.

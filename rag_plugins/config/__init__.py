@@ -57,9 +57,13 @@ Mode: TypeAlias = Literal["text", "dual", "auto"]
 
 
 class FusionConfig(Frozen):
-    """How the legs become one ranking."""
+    """How the legs become one ranking.
 
-    method: Literal["minmax", "zscore", "dbsf", "rrf"] = "minmax"
+    `adaptive` weighs legs by what the collection tells of them. Weights set on legs go before it: they are
+    those of min-max scores then, and legs without one count as 1. A leg of weight 0 is not run.
+    """
+
+    method: Literal["adaptive", "minmax", "zscore", "dbsf", "rrf"] = "adaptive"
     rrf_k: Annotated[int, Field(ge=1)] = 60
     depth: Annotated[int | None, Field(ge=1, description="hits a leg; default max(4k, 100)")] = None
 

@@ -58,7 +58,7 @@ class DenseLeg(Frozen):
     kind: Literal["dense"] = "dense"
     name: LegName = "dense"
     model: str = "all-MiniLM-L6-v2"
-    weight: Weight = 1.0
+    weight: Weight | None = None
     query_prompt: str | None = None
     document_prompt: str | None = None
     pooling: Literal["mean", "cls", "lasttoken"] | None = None
@@ -92,7 +92,7 @@ class Bm25Leg(Frozen):
 
     kind: Literal["bm25"] = "bm25"
     name: LegName = "bm25"
-    weight: Weight = 1.0
+    weight: Weight | None = None
     k1: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.2
     b: Share = 0.75
     analysis: Annotated[
@@ -121,7 +121,7 @@ class SparseLeg(Frozen):
     kind: Literal["sparse"] = "sparse"
     name: LegName = "sparse"
     model: str
-    weight: Weight = 1.0
+    weight: Weight | None = None
     query_terms: Annotated[int | None, Field(ge=1, description="the strongest so many terms of a query")] = 64
     document_terms: Annotated[int | None, Field(ge=1, description="the same of a passage")] = 256
     max_length: Annotated[int | None, Field(gt=0, description="tokens")] = None
@@ -133,7 +133,7 @@ class RobustLeg(Frozen):
 
     kind: Literal["robust"] = "robust"
     name: LegName = "robust"
-    weight: Weight = 1.0
+    weight: Weight | None = None
 
 
 class ImageLeg(Frozen):
@@ -142,7 +142,7 @@ class ImageLeg(Frozen):
     kind: Literal["image"] = "image"
     name: LegName = "image"
     model: str
-    weight: Weight = 1.0
+    weight: Weight | None = None
     query_prompt: str | None = None
     device: str | None = None
     funnel: Annotated[FunnelSetting, Field(description="stages of the search, by prefixes of vectors")] = (
@@ -163,7 +163,7 @@ class PageTokensLeg(Frozen):
     kind: Literal["page-tokens"] = "page-tokens"
     name: LegName = "page_tokens"
     model: str
-    weight: Weight = 1.0
+    weight: Weight | None = None
     device: str | None = None
     pool: Annotated[int, Field(ge=1, description="patches that become one vector, about; 1: none do")] = 3
     keep: Annotated[

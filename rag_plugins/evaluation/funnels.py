@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import mean, median
 
 from rag_plugins.funnel import Prefixes
-from rag_plugins.search.fusion import Ranking
+from rag_plugins.fusion import Ranking
 from rag_plugins.search.outcome import Outcome
 from rag_plugins.types import JsonValue
 

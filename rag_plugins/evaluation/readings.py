@@ -13,9 +13,9 @@ from rag_plugins.errors import BadInput
 from rag_plugins.evaluation.beir import TestSet
 from rag_plugins.evaluation.calibration import Pairs, Scaling
 from rag_plugins.evaluation.evaluate import Run, by_document
+from rag_plugins.fusion import Ranking
 from rag_plugins.index import RagIndex
 from rag_plugins.models.protocols import Scores
-from rag_plugins.search.fusion import Ranking
 from rag_plugins.search.outcome import Outcome
 from rag_plugins.search.reranking import Judged, below, reranked
 from rag_plugins.vectors import FloatArray

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import RLock
+from typing import Protocol
 
 from rag_plugins.filters import where
-from rag_plugins.ingest.funnels import FunnelKeeper
 from rag_plugins.ingest.manifest import DocumentRecord, Manifest
 from rag_plugins.ingest.rows import RowMaker
 from rag_plugins.lexical.statistics import StatisticsKeeper
@@ -16,13 +16,21 @@ from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.text import clean
 from rag_plugins.types import EmbedText, Passage, embed_text
 
-__all__ = ["Writer"]
+__all__ = ["Settler", "Writer"]
 
 _BATCH = 256
 """Passages encoded and stored together: enough to sort by length, little to redo after a crash."""
 
 _CHARACTERS = 2**18
 """What the passages of a batch may have together: token vectors take up to 4 KB for every few of them."""
+
+
+class Settler(Protocol):
+    """What has to be kept true to a collection that changes."""
+
+    def settle(self, written: int) -> None:
+        """After writing so many passages; never fails."""
+        ...
 
 
 class Writer:
@@ -34,14 +42,14 @@ class Writer:
         rows: RowMaker,
         tenant: str,
         keepers: Sequence[StatisticsKeeper] = (),
-        funnels: Sequence[FunnelKeeper] = (),
+        settlers: Sequence[Settler] = (),
     ) -> None:
         """`rows` encodes what is to be written."""
         self.manifest = Manifest(store.state, tenant)
         self._store = store
         self._rows = rows
         self._keepers = keepers
-        self._funnels = funnels
+        self._settlers = settlers
         self._written = 0
         self._lock = RLock()  # Counting and writing belong together; readers need not wait.
 
@@ -104,12 +112,12 @@ class Writer:
                 self._lock.release()
 
     def settle(self) -> None:
-        """After a run of writes: bring stored term weights and funnels up to date, save the statistics."""
+        """After a run of writes: bring term weights, funnels and what fusion knows up to date, save."""
         with self._lock:
             for keeper in self._keepers:
                 keeper.settle()
-            for funnel in self._funnels:
-                funnel.settle(self._written)
+            for settler in self._settlers:
+                settler.settle(self._written)
             self._written = 0
             self._store.settle()
 

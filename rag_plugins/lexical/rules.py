@@ -36,7 +36,18 @@ from rag_plugins.lexical.notation import (
     unescape,
 )
 
-__all__ = ["Fuzzy", "Phrase", "Plain", "Prefix", "Query", "Rule", "Wildcard", "parse_query"]
+__all__ = [
+    "Fuzzy",
+    "Phrase",
+    "Plain",
+    "Prefix",
+    "Query",
+    "Rule",
+    "Wildcard",
+    "has_rules",
+    "parse_query",
+    "words",
+]
 
 _MAX_SLOP = 1000
 _MAX_DISTANCE = 2
@@ -248,3 +259,13 @@ def _check_word(text: str) -> None:
         raise BadQuery(text, 0, "no letter or digit beside the operator: a backslash makes it a plain mark")
     if re.search(r"\s", text):
         raise BadQuery(text, 0, "expected one word, without white space")
+
+
+def has_rules(query: str | Query) -> bool:
+    """Whether only a BM25 leg can read all of it."""
+    return not isinstance(query, str) and any(not isinstance(rule, Plain) for rule in query.rules)
+
+
+def words(query: str | Query) -> str:
+    """What legs without rules and rerankers read; blank for a query that finds nothing."""
+    return query if isinstance(query, str) else query.text.strip()

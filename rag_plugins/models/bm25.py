@@ -79,6 +79,11 @@ class Bm25Encoder:
         kept = {"dictionary words": dictionary.segmentation} if dictionary.whole else {}
         return {"model": "bm25", "k1": leg.k1, "b": leg.b, "analysis": 2, **pieces, **kept}
 
+    @property
+    def nats(self) -> float:
+        """What a point of score stands for: BM25's factor k1 + 1, which weights leave out."""
+        return self._leg.k1 + 1.0
+
     def terms(self, text: str) -> list[str]:
         """The terms of a text, as this leg cuts them."""
         return self.analyser.terms(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from rag_plugins.types import JsonValue, View
 from rag_plugins.vectors import FloatArray, Matrix, SparseVector
@@ -122,6 +122,7 @@ class DenseModel(Encoder, Protocol):
         ...
 
 
+@runtime_checkable
 class TokenModel(Encoder, Protocol):
     """An encoder whose token vectors late interaction can read."""
 
@@ -144,16 +145,17 @@ class SparseModel(Encoder, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """A named, weighted way to find passages: one representation of one encoder, one field of the store.
+    """A named way to find passages: one representation of one encoder, one field of the store.
 
-    `reads` says which views it embeds; a passage without such a view has no vector here and is not found.
-    `robust` to errors of recognition: a passage that was read badly is weighed by such legs.
+    `weight` is the user's own, None where the collection is to say. `reads` says which views it embeds; a
+    passage without such a view has no vector here and is not found. `robust` to errors of recognition: a
+    passage that was read badly is weighed by such legs.
     """
 
     name: str
     encoder: Encoder | ImageEncoder
     representation: Representation
-    weight: float = 1.0
+    weight: float | None = None
     reads: Literal["text", "image"] = "text"
     robust: bool = False
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rag_plugins.errors import BadInput, QueryTooLong, StoreError
+from rag_plugins.fusion import Ranking
 from rag_plugins.models.protocols import Candidate
-from rag_plugins.search.fusion import Ranking
 from rag_plugins.search.outcome import Outcome
 from rag_plugins.search.reranking import Reranked, Reranking, RerankStage, below, pruned, reranked
 from rag_plugins.store.milvus import MilvusStore

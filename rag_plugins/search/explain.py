@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
-from rag_plugins.lexical.rules import Query
+from rag_plugins.lexical.rules import Query, words
 from rag_plugins.lexical.search import LexicalSearch
 from rag_plugins.models.m3 import M3Encoder
 from rag_plugins.models.protocols import SPARSE, Leg, Representation, SparseModel
 from rag_plugins.models.sparse import SparseEncoder
 from rag_plugins.search.outcome import Outcome
-from rag_plugins.search.queries import words
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.types import Hit, Passage, TermMatch, View, embed_text
 from rag_plugins.vectors import SparseVector

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 
+from rag_plugins.fusion import Fused, Ranking
 from rag_plugins.lexical.rules import Query
-from rag_plugins.search.fusion import Fused, Ranking
 from rag_plugins.search.reranking import Judged, Reranking
 from rag_plugins.types import StageScore
 
@@ -19,6 +19,7 @@ __all__ = ["Outcome"]
 class Outcome:
     """What each stage of one search made of the query, best first, and the seconds it took.
 
+    `shares` are the weights of the legs that found anything, `reasons` why these, also of legs `left_out`.
     `confidences` has the passages whose text was recognised with doubt, where legs run that this does not
     touch, and `shifted` their shares in place of `shares`; `shortlists` the first pass of legs with two.
     With several `queries` these are, by name, what `rankings` and `shares` are of, in place of legs.
@@ -28,6 +29,8 @@ class Outcome:
     query: str | Query = ""
     queries: Mapping[str, Outcome] = field(default_factory=dict[str, "Outcome"])
     shares: Mapping[str, float] = field(default_factory=dict[str, float])
+    reasons: Mapping[str, str] = field(default_factory=dict[str, str])
+    left_out: tuple[str, ...] = ()
     confidences: Mapping[str, float] = field(default_factory=dict[str, float])
     shifted: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
     shortlists: dict[str, Ranking] = field(default_factory=dict[str, "Ranking"])
@@ -78,8 +81,11 @@ class Outcome:
                     yield id, StageScore(leg, "shortlist", rank, score)
             for rank, (id, score) in enumerate(ranking, 1):
                 if id in items:
-                    share = self.shifted.get(id, self.shares)[leg]
-                    yield id, StageScore(leg, "leg", rank, score, share, items[id].parts[leg])
+                    share, part = self.shifted.get(id, self.shares)[leg], items[id].parts[leg]
+                    yield id, StageScore(leg, "leg", rank, score, share, part, why=self.reasons.get(leg))
+        for leg in self.left_out:
+            for id in items:
+                yield id, StageScore(leg, "left out", 0, 0.0, 0.0, why=self.reasons.get(leg))
 
     def _of_queries(self, items: Mapping[str, Fused]) -> Iterator[tuple[str, StageScore]]:
         for name, outcome in self.queries.items():

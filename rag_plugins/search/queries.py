@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from rag_plugins.config import FusionConfig
 from rag_plugins.errors import BadInput, SideError
-from rag_plugins.lexical.rules import Plain, Query
-from rag_plugins.search.fusion import fuse, shares
+from rag_plugins.fusion import fuse, shares
+from rag_plugins.lexical.rules import Query, words
 from rag_plugins.search.outcome import Outcome
 from rag_plugins.text import clean
 
-__all__ = ["asked", "has_rules", "joined", "weighed", "words"]
+__all__ = ["asked", "joined", "weighed"]
 
 
 def asked(queries: Sequence[str | Query]) -> list[str | Query]:
@@ -31,16 +32,6 @@ def _asked(query: object) -> str | Query:
     return query
 
 
-def has_rules(query: str | Query) -> bool:
-    """Whether only a BM25 leg can read all of it."""
-    return not isinstance(query, str) and any(not isinstance(rule, Plain) for rule in query.rules)
-
-
-def words(query: str | Query) -> str:
-    """What legs without rules and rerankers read; blank for a query that finds nothing."""
-    return query if isinstance(query, str) else query.text.strip()
-
-
 def weighed(queries: Sequence[str | Query], weights: Sequence[float] | None) -> dict[str | Query, float]:
     """The queries to search with their weights, 1 by default: each once, with the weight it has first.
 
@@ -56,7 +47,7 @@ def weighed(queries: Sequence[str | Query], weights: Sequence[float] | None) -> 
     return {query: weight for query, weight in first.items() if weight > 0} or first
 
 
-def joined(outcomes: Sequence[Outcome], weights: Iterable[float], method: str, rrf_k: int) -> Outcome:
+def joined(outcomes: Sequence[Outcome], weights: Iterable[float], config: FusionConfig) -> Outcome:
     """What became of several queries as of one: to fusion a query is what a leg is.
 
     Fused scores are not spread as a leg's are, since their tail is what one leg alone found: no mean and
@@ -64,14 +55,14 @@ def joined(outcomes: Sequence[Outcome], weights: Iterable[float], method: str, r
     the same), or their ranks where the legs' are `rrf`.
     """
     if len(outcomes) < 2:
-        return next(iter(outcomes), Outcome(method))
+        return next(iter(outcomes), Outcome(config.method))
     queries = {f"query {number}": outcome for number, outcome in enumerate(outcomes, 1)}
-    made = Outcome("rrf" if method == "rrf" else "minmax", queries=queries)
+    made = Outcome("rrf" if config.method == "rrf" else "minmax", queries=queries)
     with made.timed("fusion"):
         weight = dict(zip(queries, weights, strict=True))
         made.rankings = {name: outcome.final for name, outcome in queries.items()}
         made.shares = shares({name: weight[name] for name, ranking in made.rankings.items() if ranking})
-        made.fused = fuse(made.rankings, made.shares, made.fusion, rrf_k)
+        made.fused = fuse(made.rankings, made.shares, made.fusion, config.rrf_k)
     made.confidences = {id: sure for outcome in outcomes for id, sure in outcome.confidences.items()}
     made.notices = list(dict.fromkeys(notice for outcome in outcomes for notice in outcome.notices))
     for outcome in outcomes:

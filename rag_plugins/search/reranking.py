@@ -9,9 +9,9 @@ from types import MappingProxyType
 import numpy as np
 
 from rag_plugins.config import RerankerConfig
+from rag_plugins.fusion import Ranking, minmax
 from rag_plugins.models.protocols import Read, Reranker, Scale, Scores
 from rag_plugins.models.rerank.calibration import calibrate
-from rag_plugins.search.fusion import Ranking, minmax
 
 __all__ = ["Judged", "Reranked", "Reranking", "RerankStage", "below", "pruned", "reranked"]
 

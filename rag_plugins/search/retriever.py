@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import get_args
 
 from rag_plugins.config import FusionConfig, Mode
 from rag_plugins.errors import BadInput
 from rag_plugins.filters import Filter
-from rag_plugins.lexical.rules import Query
-from rag_plugins.lexical.search import LexicalSearch
-from rag_plugins.models.protocols import Encoding, Leg, Representation
+from rag_plugins.legs.search import LegSearch
+from rag_plugins.lexical.rules import Query, has_rules, words
+from rag_plugins.models.protocols import Leg
 from rag_plugins.search.cascade import Cascade
 from rag_plugins.search.explain import Explainer
-from rag_plugins.search.fusion import fuse, shares, shifted
+from rag_plugins.search.fuser import Fuser
 from rag_plugins.search.outcome import Outcome
-from rag_plugins.search.passes import TokenPass
-from rag_plugins.search.queries import asked, has_rules, joined, weighed, words
+from rag_plugins.search.queries import asked, joined, weighed
 from rag_plugins.search.reranking import RerankStage
+from rag_plugins.search.weights import LegWeight
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.store.schema import MAX_HITS
 from rag_plugins.types import Hit, Hits
 from rag_plugins.vectors import FloatArray, SparseVector
 
 __all__ = ["HybridRetriever"]
-
-_NO_PASSES: Mapping[str, TokenPass] = MappingProxyType({})
 
 
 class HybridRetriever:
@@ -35,22 +33,20 @@ class HybridRetriever:
     def __init__(
         self,
         store: MilvusStore,
-        legs: Sequence[Leg],
+        legs: LegSearch,
+        fuser: Fuser,
         fusion: FusionConfig,
-        lexical: Mapping[str, LexicalSearch],
         rerank: Sequence[RerankStage] = (),
-        passes: Mapping[str, TokenPass] = _NO_PASSES,
         mode: Mode = "auto",
     ) -> None:
-        """`lexical` and `passes` search the legs they name in place of the store."""
+        """`legs` are searched as `fuser` weighs them for each query."""
         self._store = store
-        self._lexical = lexical
-        self._passes = passes
-        self._mode: Mode = mode
-        self._legs = {leg.name: leg for leg in legs}
+        self._legs = legs
+        self._fuser = fuser
         self._fusion = fusion
+        self._mode: Mode = mode
         self._cascade = Cascade(store, rerank)
-        self._explainer = Explainer(store, legs, lexical)
+        self._explainer = Explainer(store, list(legs.legs.values()), legs.lexical)
 
     def search(
         self,
@@ -122,95 +118,85 @@ class HybridRetriever:
             raise BadInput(f"k is {k}: expected 1 to {MAX_HITS}")
         depth = depth or self._fusion.depth or min(max(4 * k, 100), MAX_HITS)
         weight = weighed(given, weights)
-        outcomes = [Outcome(self._fusion.method, query) for query in weight]
-        vectors = self._encode(outcomes, chosen)
-        for n, outcome in enumerate(outcomes):
-            read = {name: of_queries[n] for name, of_queries in vectors.items()}
-            self._search_legs(outcome, chosen, read, depth, filter, exact)
-            self._fuse(chosen, outcome)
-        outcome = joined(outcomes, weight.values(), self._fusion.method, self._fusion.rrf_k)
-        if outcomes:
+        asking = _Asking(chosen, legs is not None, depth, filter, exact)
+        outcome = joined(self._outcomes(list(weight), asking), weight.values(), self._fusion)
+        if weight:
             self._cascade.run(next(read for query in given if (read := words(query))), k, outcome)
         return outcome
 
     def _chosen(self, names: Sequence[str] | None, mode: Mode, queries: Sequence[str | Query]) -> list[Leg]:
-        unknown = [name for name in names or () if name not in self._legs]
+        known = self._legs.legs
+        unknown = [name for name in names or () if name not in known]
         if unknown:
-            raise BadInput(f"unknown legs {unknown}: this collection has {list(self._legs)}")
+            raise BadInput(f"unknown legs {unknown}: this collection has {list(known)}")
         if names is not None and not names:
-            raise BadInput(f"legs is empty: name some of {list(self._legs)}, or pass None for all")
-        legs = _of_mode(mode, [self._legs[name] for name in dict.fromkeys(names or self._legs)])
-        lexical = any(leg.name in self._lexical and not leg.robust for leg in legs)
+            raise BadInput(f"legs is empty: name some of {list(known)}, or pass None for all")
+        legs = _of_mode(mode, [known[name] for name in dict.fromkeys(names or known)])
+        lexical = any(leg.name in self._legs.lexical and not leg.robust for leg in legs)
         if not lexical and any(map(has_rules, queries)):
             raise BadInput(
                 f"the query has recall rules, and none of the legs {[leg.name for leg in legs]} is BM25"
             )
         # A leg with weight zero cannot change the ranking, so it is not run.
-        return [leg for leg in legs if leg.weight > 0] or legs
+        return [leg for leg in legs if leg.weight != 0] or legs
 
-    def _encode(
-        self, outcomes: Sequence[Outcome], legs: Sequence[Leg]
-    ) -> dict[str, Sequence[FloatArray | SparseVector]]:
-        """By leg a vector of each query, for those that search the store; one pass of each encoder."""
-        if not outcomes:
-            return {}
-        texts = [words(outcome.query) for outcome in outcomes]
-        encodings: dict[int, Encoding] = {}
-        vectors: dict[str, Sequence[FloatArray | SparseVector]] = {}
-        for leg in legs:
-            if leg.name in self._lexical or leg.name in self._passes:
-                continue
-            if id(leg.encoder) not in encodings:
-                want = frozenset(other.representation for other in legs if other.encoder is leg.encoder)
-                with outcomes[0].timed("encode"):
-                    encodings[id(leg.encoder)] = leg.encoder.encode_queries(texts, want)
-            vectors[leg.name] = _vectors(encodings[id(leg.encoder)], leg.representation)
-        return vectors
+    def _outcomes(self, queries: Sequence[str | Query], asking: _Asking) -> list[Outcome]:
+        """Of each query what its legs find, fused; legs that count nothing for it are not run."""
+        outcomes = [Outcome("adaptive", query) for query in queries]
+        weights = [self._fuser.weights(query, asking.legs, named=asking.named) for query in queries]
+        run = [_running(asking.legs, of_query) for of_query in weights]
+        vectors: dict[str, Sequence[FloatArray] | Sequence[SparseVector]] = {}
+        for n, (outcome, legs) in enumerate(zip(outcomes, run, strict=True)):
+            self._search(outcome, legs, queries, vectors, n, asking)
+            if not any(outcome.rankings.values()) and len(legs) < len(asking.legs):
+                legs = asking.legs  # What is worth little is better than nothing.
+                weights[n] = {
+                    name: replace(each, value=each.value or 1.0) for name, each in weights[n].items()
+                }
+                self._search(outcome, legs, queries, vectors, n, asking)
+            outcome.left_out = tuple(leg.name for leg in asking.legs if leg not in legs)
+            self._fuser.fuse(legs, weights[n], outcome, asking.depth)
+        return outcomes
 
-    def _search_legs(
+    def _search(
         self,
         outcome: Outcome,
         legs: Sequence[Leg],
-        vectors: Mapping[str, FloatArray | SparseVector],
-        depth: int,
-        filter: Filter | None,
-        exact: bool,
+        queries: Sequence[str | Query],
+        vectors: dict[str, Sequence[FloatArray] | Sequence[SparseVector]],
+        n: int,
+        asking: _Asking,
     ) -> None:
+        """Run those legs that have not run for query `n`; a leg's vectors are made of all queries at once."""
+        if missing := [leg for leg in legs if self._legs.by_vector(leg) and leg.name not in vectors]:
+            with outcome.timed("encode"):
+                vectors.update(self._legs.encode(queries, missing))
         for leg in legs:
-            name = leg.name
-            with outcome.timed(name):
-                if name in self._lexical:
-                    outcome.rankings[name], notices = self._lexical[name].search(outcome.query, depth, filter)
-                    outcome.notices += notices
-                elif name in self._passes:
-                    passes = self._passes[name].search(words(outcome.query), depth, filter)
-                    outcome.shortlists[name], outcome.rankings[name] = passes
-                else:
-                    found = self._store.search(name, vectors[name], depth, filter, exact=exact)
-                    outcome.rankings[name] = found
+            if leg.name not in outcome.rankings:
+                vector = vectors[leg.name][n] if leg.name in vectors else None
+                with outcome.timed(leg.name):
+                    found = self._legs.rank(
+                        leg, outcome.query, vector, asking.depth, asking.filter, asking.exact
+                    )
+                outcome.rankings[leg.name] = found.ranking
+                outcome.notices += found.notices
+                if found.shortlist:
+                    outcome.shortlists[leg.name] = found.shortlist
 
-    def _fuse(self, legs: Sequence[Leg], outcome: Outcome) -> None:
-        with outcome.timed("fusion"):
-            outcome.shares = shares({leg.name: leg.weight for leg in legs if outcome.rankings[leg.name]})
-            fragile = {leg.name for leg in legs if leg.reads == "text" and not leg.robust}
-            outcome.confidences = self._doubted(legs, fragile, outcome)
-            outcome.shifted = {
-                id: shifted(outcome.shares, fragile, sure) for id, sure in outcome.confidences.items()
-            }
-            outcome.fused = fuse(
-                outcome.rankings,
-                outcome.shares,
-                self._fusion.method,
-                self._fusion.rrf_k,
-                outcome.shifted,
-            )
 
-    def _doubted(self, legs: Sequence[Leg], fragile: Collection[str], outcome: Outcome) -> dict[str, float]:
-        """Confidences below 1 of what was found, where some of the legs are not touched by doubt."""
-        if len(fragile) in (0, len(legs)):
-            return {}
-        ids = dict.fromkeys(id for ranking in outcome.rankings.values() for id, _ in ranking)
-        return {id: sure for id, sure in self._store.confidences(list(ids)).items() if sure < 1.0}
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """What all queries of one search have in common."""
+
+    legs: Sequence[Leg]
+    named: bool
+    depth: int
+    filter: Filter | None
+    exact: bool
+
+
+def _running(legs: Sequence[Leg], weights: Mapping[str, LegWeight]) -> Sequence[Leg]:
+    return [leg for leg in legs if weights[leg.name].value > 0] or legs
 
 
 def _of_mode(mode: Mode, legs: Sequence[Leg]) -> list[Leg]:
@@ -223,14 +209,3 @@ def _of_mode(mode: Mode, legs: Sequence[Leg]) -> list[Leg]:
         wanted = "a leg that reads images" if mode == "dual" else "a leg that reads text"
         raise BadInput(f"mode {mode!r} needs {wanted}, and the legs read {reads}")
     return kept
-
-
-def _vectors(encoding: Encoding, representation: Representation) -> Sequence[FloatArray | SparseVector]:
-    vectors: Mapping[Representation, Sequence[FloatArray] | Sequence[SparseVector] | None] = {
-        Representation.DENSE: None if encoding.dense is None else list(encoding.dense),
-        Representation.SPARSE: encoding.sparse,
-    }
-    found = vectors.get(representation)
-    if found is None:
-        raise BadInput(f"a leg reads one vector a text, dense or sparse; this one asks for {representation}")
-    return found

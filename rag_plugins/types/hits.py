@@ -27,10 +27,13 @@ class StageScore:
 
     Where several queries were searched, `query` is the one that the stage read, "queries" the fusion of what
     they found, and the `weight` and `part` of a query's own "fusion" are those that it had in that.
+
+    `why` is the reason for a leg's weight. A leg that was not worth running is "left out": rank, score and
+    weight 0.
     """
 
     stage: str
-    kind: Literal["shortlist", "leg", "fusion", "queries", "rerank"]
+    kind: Literal["shortlist", "leg", "left out", "fusion", "queries", "rerank"]
     rank: int
     score: float
     weight: float | None = None
@@ -40,6 +43,7 @@ class StageScore:
     tokens: int | None = None
     windows: int | None = None
     query: str | None = None
+    why: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

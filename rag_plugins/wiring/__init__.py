@@ -10,7 +10,9 @@ from typing import TypeAlias, cast
 from rag_plugins.config import Config, RerankerConfig, VectorLeg
 from rag_plugins.ingest.funnels import FunnelKeeper
 from rag_plugins.ingest.rows import RowMaker
+from rag_plugins.ingest.weighing import FusionKeeper
 from rag_plugins.ingest.writer import Writer
+from rag_plugins.legs.search import LegSearch
 from rag_plugins.lexical.statistics import StatisticsKeeper
 from rag_plugins.models.dense import DenseEncoder
 from rag_plugins.models.m3 import M3Encoder
@@ -19,8 +21,11 @@ from rag_plugins.models.rerank.cross_encoder import CrossEncoderReranker
 from rag_plugins.models.sparse import SparseEncoder
 from rag_plugins.models.visual.page_tokens import PageTokensEncoder
 from rag_plugins.models.visual.single import ImageModelEncoder
+from rag_plugins.search.fuser import Fuser
 from rag_plugins.search.reranking import RerankStage
 from rag_plugins.search.retriever import HybridRetriever
+from rag_plugins.search.weights import fixed
+from rag_plugins.store.learned import LearnedRecord
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.wiring.legs import dense_model, make_legs
 from rag_plugins.wiring.rerankers import kept_tokens, make_reranker, token_leg
@@ -53,6 +58,8 @@ class Parts:
     retriever: HybridRetriever
     writer: Writer
     funnels: Sequence[FunnelKeeper]
+    fusion: FusionKeeper
+    learned: LearnedRecord
     models: Sequence[Model]
     """To be released with the index: what was made for it, not what it was given."""
 
@@ -100,13 +107,19 @@ def wire(
     keepers = [StatisticsKeeper(store, name, search, tenant) for name, search in searches.items()]
     funnels = _funnels(config, legs, store, tenant)
     rows = RowMaker(legs, kept_tokens(config, legs), store.assets)
-    writer = Writer(store, rows, tenant, keepers, funnels)
+    searched = LegSearch(store, legs, searches, make_passes(config, legs, store))
+    record = LearnedRecord(store.state, tenant)
+    fusion = FusionKeeper(store, searched, record)
+    weighed = sum(leg.weight is None for leg in legs)
+    learns = config.fusion.method == "adaptive" and weighed > 1 and not fixed(legs)
+    writer = Writer(store, rows, tenant, keepers, [*funnels, *([fusion] if learns else [])])
     stages = [_stage(settings, config, legs) for settings in config.rerank]
-    passes = make_passes(config, legs, store)
-    retriever = HybridRetriever(store, legs, config.fusion, searches, stages, passes, config.mode)
+    literal = {leg.name for leg in legs if leg.name in searches and not leg.robust}
+    fuser = Fuser(store, config.fusion, record, literal)
+    retriever = HybridRetriever(store, searched, fuser, config.fusion, stages, config.mode)
     made = [*(leg.encoder for leg in legs if leg.name not in given), *(stage.reranker for stage in stages)]
     models = [model for model in made if isinstance(model, Model)]
-    return Parts(store, legs, retriever, writer, funnels, models)
+    return Parts(store, legs, retriever, writer, funnels, fusion, record, models)
 
 
 def _stage(settings: RerankerConfig, config: Config, legs: Sequence[Leg]) -> RerankStage:

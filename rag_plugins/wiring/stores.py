@@ -14,13 +14,13 @@ from rag_plugins.config import (
     VectorLeg,
 )
 from rag_plugins.ingest.prefixes import server_widths
+from rag_plugins.legs.passes import TokenPass
 from rag_plugins.lexical.plan import TermIndex
 from rag_plugins.lexical.remote import MilvusTerms
 from rag_plugins.lexical.resident import ResidentTerms
 from rag_plugins.lexical.search import LexicalSearch
 from rag_plugins.models.bm25 import Bm25Encoder
 from rag_plugins.models.protocols import Leg, Representation
-from rag_plugins.search.passes import TokenPass
 from rag_plugins.store.address import Address
 from rag_plugins.store.local.resident import ResidentStore
 from rag_plugins.store.milvus import MilvusStore

@@ -2,7 +2,7 @@ import pytest
 
 from rag_plugins.errors import BadInput, SideError
 from rag_plugins.lexical.rules import Query, parse_query
-from rag_plugins.search.fusion import Fused
+from rag_plugins.fusion import Fused
 from rag_plugins.search.outcome import Outcome
 from rag_plugins.search.queries import asked, joined, weighed
 from rag_plugins.types import EmbedText, StageScore

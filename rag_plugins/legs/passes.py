@@ -10,9 +10,9 @@ from operator import ne
 import numpy as np
 
 from rag_plugins.filters import Filter
+from rag_plugins.fusion import Ranking
 from rag_plugins.models.protocols import QueryEncoder, Representation
 from rag_plugins.models.tokens import max_similarities
-from rag_plugins.search.fusion import Ranking
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.store.schema import MAX_HITS
 from rag_plugins.vectors import FloatArray, Matrix

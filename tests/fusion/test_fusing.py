@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag_plugins.config import FusionConfig
-from rag_plugins.search.fusion import (
+from rag_plugins.fusion import (
     NORMALISATIONS,
     dbsf,
     fuse,

@@ -15,7 +15,7 @@ from rag_plugins.models.tokens import max_similarities, pack_tokens, unpack_toke
 from rag_plugins.models.visual.images import decoded
 from rag_plugins.models.visual.muvera import FIRST_PASSES
 from rag_plugins.models.visual.page_tokens import PageTokensEncoder
-from rag_plugins.search.passes import TokenPass
+from rag_plugins.legs.passes import TokenPass
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.store.schema import Row, VectorField
 from rag_plugins.types import EmbedImage, Passage, passage_id
@@ -131,7 +131,7 @@ def test_passages_of_a_page_share_its_tokens_and_its_place(store, monkeypatch):
         counted.append(len(packed))
         return max_similarities(query, packed)
 
-    monkeypatch.setattr("rag_plugins.search.passes.max_similarities", counting)
+    monkeypatch.setattr("rag_plugins.legs.passes.max_similarities", counting)
     query = rows(5, 100)
     first, last = TokenPass(store, "pages", Spoken({"?": query}), 6).search("?", 3)
     assert len(first) == 24  # Six pages, not the passages of one and a half.

@@ -1,0 +1,174 @@
+"""Which weights find known answers best: they stay as they are unless every kind of query says otherwise.
+
+Queries made of the passages themselves favour legs that match words. So a weight is changed only where both
+queries that repeat a passage's words and those whose words were cut out of it say that it helps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["CUTOFF", "Case", "Weighing", "weigh"]
+
+CUTOFF = 10
+"""The measure is nDCG at this rank."""
+
+_FACTORS = (0.25, 0.5, 2.0, 4.0)
+_ROUNDS = 4
+_SURE = 2.0
+"""Standard errors that a gain must exceed in each kind of query."""
+
+_FEWEST = 20
+"""Cases of a kind from which on it has a say."""
+
+_HOPELESS = 0.5
+"""A leg is left out that finds less than this part of what the best one does, alone, and adds nothing."""
+
+_NOTHING = 0.01
+"""nDCG that leaving such a leg out may cost."""
+
+Values = NDArray[np.float64]
+
+_DISCOUNTS: Values = 1.0 / np.log2(np.arange(CUTOFF) + 2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A query with known answers: evidence by leg and passage id, and grades of the relevant passages.
+
+    `kind` is how the query was made.
+    """
+
+    kind: str
+    evidence: Mapping[str, Mapping[str, float]]
+    relevant: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Weighing:
+    """Weights by leg, 0 for one that is not worth its time, and nDCG@10 that says why.
+
+    `alone` is of each leg by itself, `without` of all the others as they were weighed.
+    """
+
+    weights: Mapping[str, float]
+    alone: Mapping[str, float]
+    without: Mapping[str, float]
+    together: float
+    queries: int
+
+
+def weigh(cases: Sequence[Case], start: Mapping[str, float]) -> Weighing:
+    """The weights that find the answers best, departing from `start` only by sure gains."""
+    judged = _Judged(cases, list(start))
+    weights = _without_hopeless(judged, np.array(list(start.values()), np.float64))
+    weights = _improved(judged, weights)
+    legs = dict(zip(start, np.eye(len(start)), strict=True))
+    return Weighing(
+        weights=dict(zip(start, weights.tolist(), strict=True)),
+        alone={leg: judged.mean(only) for leg, only in legs.items()},
+        without={leg: judged.mean(weights * (1.0 - only)) for leg, only in legs.items()},
+        together=judged.mean(weights),
+        queries=len(cases),
+    )
+
+
+def _without_hopeless(judged: _Judged, weights: Values) -> Values:
+    """Weight 0 for legs that find little and add nothing; the least useful goes first, the best stays."""
+    alone = [judged.values(only) for only in np.eye(len(weights))]
+    best = max((_mean(values) for values in alone), default=0.0)
+    order = sorted(range(len(weights)), key=lambda n: _mean(alone[n]))
+    for n in order[:-1]:
+        rest = weights.copy()
+        rest[n] = 0.0
+        little = _mean(alone[n]) + _SURE * _error(alone[n]) < _HOPELESS * best
+        if little and judged.mean(weights) - judged.mean(rest) < _NOTHING:
+            weights = rest
+    return weights
+
+
+def _improved(judged: _Judged, weights: Values) -> Values:
+    """One leg after another, as long as a factor is a sure gain in every kind of query."""
+    for _ in range(_ROUNDS):
+        now = judged.values(weights)
+        tried = [_scaled(weights, n, factor) for n in np.flatnonzero(weights).tolist() for factor in _FACTORS]
+        sure = [(judged.surely(judged.values(each) - now), each) for each in tried]
+        gain, better = max(sure, key=lambda item: item[0], default=(0.0, weights))
+        if gain <= 0.0:
+            break
+        weights = better
+    return weights
+
+
+def _scaled(weights: Values, leg: int, factor: float) -> Values:
+    changed = weights.copy()
+    changed[leg] *= factor
+    return changed
+
+
+def _mean(values: Values) -> float:
+    return float(values.mean()) if len(values) else 0.0
+
+
+def _error(values: Values) -> float:
+    return float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.inf
+
+
+@dataclass(slots=True)
+class _Judged:
+    """Cases as arrays: evidence (passages, legs), the passages' grades, and the best possible gain."""
+
+    cases: Sequence[Case]
+    legs: Sequence[str]
+    _arrays: list[tuple[Values, Values, float]] = field(init=False)
+    _kinds: dict[str, NDArray[np.intp]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._arrays = [self._array(case) for case in self.cases]
+        kinds = np.array([case.kind for case in self.cases])
+        self._kinds = {kind: np.flatnonzero(kinds == kind) for kind in dict.fromkeys(kinds.tolist())}
+
+    def values(self, weights: Values) -> Values:
+        """nDCG@10 of every case; what legs of weight 0 alone have found is not found."""
+        return np.array([_ndcg(array, weights) for array in self._arrays], np.float64)
+
+    def mean(self, weights: Values) -> float:
+        """Over all cases."""
+        return _mean(self.values(weights))
+
+    def surely(self, gains: Values) -> float:
+        """The least gain over the kinds, less its error; of a kind with few cases nothing is asked."""
+        least = [
+            _mean(gains[rows]) - _SURE * _error(gains[rows])
+            for rows in self._kinds.values()
+            if len(rows) >= _FEWEST
+        ]
+        return min(least, default=0.0)
+
+    def _array(self, case: Case) -> tuple[Values, Values, float]:
+        ids = sorted({id for leg in self.legs for id in case.evidence.get(leg, ())})
+        place = {id: n for n, id in enumerate(ids)}
+        # What a leg has not found is told from what it found worth nothing.
+        evidence = np.full((len(ids), len(self.legs)), -1.0)
+        for column, leg in enumerate(self.legs):
+            for id, nats in case.evidence.get(leg, {}).items():
+                evidence[place[id], column] = nats
+        grades = np.array([case.relevant.get(id, 0) for id in ids], np.float64)
+        ideal = sorted((grade for grade in case.relevant.values() if grade > 0), reverse=True)[:CUTOFF]
+        return evidence, grades, float(np.array(ideal) @ _DISCOUNTS[: len(ideal)])
+
+
+def _ndcg(array: tuple[Values, Values, float], weights: Values) -> float:
+    evidence, grades, ideal = array
+    found = np.flatnonzero((evidence[:, weights > 0] >= 0).any(axis=1))
+    if not ideal or not grades[found].any():
+        return 0.0
+    scores = np.maximum(evidence[found], 0.0) @ weights
+    # Stable: rows are in the order of their ids, which breaks ties.
+    best = grades[found][np.argsort(-scores, kind="stable")[:CUTOFF]]
+    return float(best @ _DISCOUNTS[: len(best)]) / ideal

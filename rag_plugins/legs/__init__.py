@@ -1,0 +1,1 @@
+"""One leg at a time: a query to what the leg finds."""
