@@ -221,12 +221,13 @@ class RagIndex:
         k: int = 5,
         *,
         filter: Filter | None = None,
+        legs: Sequence[str] | None = None,
         mode: Mode | None = None,
         depth: int | None = None,
         exact: bool = False,
     ) -> Outcome:
         """Search and keep what every stage made of the query: for measuring. `exact`: without the funnel."""
-        return self._retriever.run(query, k, filter=filter, mode=mode, depth=depth, exact=exact)
+        return self._retriever.run(query, k, filter=filter, legs=legs, mode=mode, depth=depth, exact=exact)
 
     def tune(
         self,

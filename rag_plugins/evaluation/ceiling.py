@@ -75,8 +75,8 @@ def evaluate_ceiling(
         queries=len(documents.tests.queries),
         documents=len(true),
         answerable=len(documents.answers),
-        plain_legs=tuple(leg.name for leg in _plain(config).legs if leg.weight),
-        dual_legs=tuple(leg.name for leg in _dual(config, bool(documents.images)).legs if leg.weight),
+        plain_legs=tuple(leg.name for leg in _plain(config).legs if leg.weight != 0),
+        dual_legs=tuple(leg.name for leg in _dual(config, bool(documents.images)).legs if leg.weight != 0),
         levels=(clean, *([scanned.level] if scanned else []), *noised),
         ocr=scanned and Transcription.of(documents.pages, scanned.texts),
         bad=scanned.bad if scanned else (),
@@ -224,7 +224,7 @@ def _check(documents: DocumentSet, config: Config, noise: Sequence[float]) -> No
         noisy("", rate, 0, Confusions())  # Refused now, not after an hour of recognition.
     if not documents.tests.queries:
         raise BadInput(f"{documents.folder}: no query has a relevant document in qrels.tsv")
-    if not any(_takes_text(leg) and leg.weight for leg in config.legs):
+    if not any(_takes_text(leg) and leg.weight != 0 for leg in config.legs):
         raise BadInput("what recognition costs is measured on legs that read text: add a dense or BM25 leg")
 
 

@@ -166,9 +166,9 @@ def _evaluation(tests: TestSet, index: RagIndex, progress: bool) -> Evaluation:
     on: dict[str, Outcome] = {}
     off: dict[str, Outcome] = {}
     for id, text in tqdm(tests.queries.items(), desc="Searching", disable=not progress):
-        on[id] = index.run(text, _DEPTH, depth=_DEPTH)
+        on[id] = _measured(index, text)
         if any(prefixes.values()):
-            off[id] = index.run(text, _DEPTH, depth=_DEPTH, exact=True)
+            off[id] = _measured(index, text, exact=True)
     searched = {leg for outcome in on.values() for leg in outcome.rankings}  # None of weight zero is.
     prefixes = {leg: found for leg, found in prefixes.items() if leg in searched}
     document = {p.id: p.doc_id for batch in index.store.scan() for p in batch}
@@ -183,6 +183,16 @@ def _evaluation(tests: TestSet, index: RagIndex, progress: bool) -> Evaluation:
         passages=len(document),
         ms_per_query=_medians([outcome.seconds for outcome in on.values()]),
     )
+
+
+def _measured(index: RagIndex, query: str, *, exact: bool = False) -> Outcome:
+    """A search's outcome, with what legs that were left out of it would have found."""
+    outcome = index.run(query, _DEPTH, depth=_DEPTH, exact=exact)
+    if outcome.left_out:
+        outcome.rankings |= index.run(
+            query, _DEPTH, legs=outcome.left_out, depth=_DEPTH, exact=exact
+        ).rankings
+    return outcome
 
 
 def _stages(

@@ -1,8 +1,9 @@
 import pytest
 
+from rag_plugins.config import FusionConfig
 from rag_plugins.errors import BadInput, SideError
-from rag_plugins.lexical.rules import Query, parse_query
 from rag_plugins.fusion import Fused
+from rag_plugins.lexical.rules import Query, parse_query
 from rag_plugins.search.outcome import Outcome
 from rag_plugins.search.queries import asked, joined, weighed
 from rag_plugins.types import EmbedText, StageScore
@@ -51,20 +52,20 @@ def test_a_view_among_the_queries_is_refused():
 
 def test_one_query_stays_as_it_is():
     one = outcome("pump", ("a", 1.0))
-    assert joined([one], [3.0], "minmax", 60) is one
-    assert joined([], [], "minmax", 60).final == []
+    assert joined([one], [3.0], FusionConfig(method="minmax")) is one
+    assert joined([], [], FusionConfig(method="minmax")).final == []
 
 
 def test_queries_are_joined_as_legs_are_by_weight():
     pump = outcome("pump", ("a", 0.9), ("b", 0.5), ("c", 0.1))
     valve = outcome("valve", ("d", 0.2), ("b", 0.1))
-    assert joined([pump, valve], [1.0, 3.0], "minmax", 60).final == [
+    assert joined([pump, valve], [1.0, 3.0], FusionConfig(method="minmax")).final == [
         ("d", 0.75),
         ("a", 0.25),
         ("b", pytest.approx(0.125)),
         ("c", 0.0),
     ]
-    ranked = joined([pump, valve], [1.0, 1.0], "rrf", 1)
+    ranked = joined([pump, valve], [1.0, 1.0], FusionConfig(method="rrf", rrf_k=1))
     assert ranked.fusion == "rrf"
     assert ranked.final[0] == ("b", pytest.approx(0.5 / 3 + 0.5 / 3))
 
@@ -72,11 +73,15 @@ def test_queries_are_joined_as_legs_are_by_weight():
 @pytest.mark.parametrize("method", ["zscore", "dbsf", "minmax"])
 def test_fused_scores_are_joined_by_minmax_whatever_joined_the_legs(method):
     two = [outcome("pump", ("a", 2.0), ("b", 1.0)), outcome("valve", ("b", 0.3))]
-    assert joined(two, [1.0, 1.0], method, 60).final == [("a", 0.5), ("b", 0.5)]
+    assert joined(two, [1.0, 1.0], FusionConfig(method=method)).final == [("a", 0.5), ("b", 0.5)]
 
 
 def test_a_query_that_found_nothing_takes_no_part():
-    made = joined([outcome("pump", ("a", 0.9), ("b", 0.5)), outcome("zeppelin")], [1.0, 9.0], "minmax", 60)
+    made = joined(
+        [outcome("pump", ("a", 0.9), ("b", 0.5)), outcome("zeppelin")],
+        [1.0, 9.0],
+        FusionConfig(method="minmax"),
+    )
     assert made.final == [("a", 1.0), ("b", 0.0)]
 
 
@@ -87,7 +92,7 @@ def test_notices_once_seconds_summed_doubts_together():
     second = outcome(
         "valve", ("b", 1.0), notices=["odd"], seconds={"bm25": 2.0, "dense": 4.0}, confidences={"b": 0.7}
     )
-    made = joined([first, second], [1.0, 1.0], "minmax", 60)
+    made = joined([first, second], [1.0, 1.0], FusionConfig(method="minmax"))
     assert made.notices == ["odd", "pump*: cut"]
     assert (made.seconds["bm25"], made.seconds["dense"]) == (3.0, 4.0)
     assert made.confidences == {"a": 0.5, "b": 0.7}
@@ -96,7 +101,7 @@ def test_notices_once_seconds_summed_doubts_together():
 def test_the_trace_says_which_query_found_it_by_what_and_what_that_gave():
     pump = outcome("pump", ("a", 0.8), ("b", 0.4))
     valve = outcome(parse_query('"valve seat"'), ("c", 0.3), ("b", 0.1))
-    traces = joined([pump, valve], [3.0, 1.0], "minmax", 60).traces(["a", "b"])
+    traces = joined([pump, valve], [3.0, 1.0], FusionConfig(method="minmax")).traces(["a", "b"])
     assert traces["a"] == (
         StageScore("bm25", "leg", 1, 0.8, 1.0, 0.8, query="pump"),
         StageScore("minmax", "fusion", 1, 0.8, 0.75, 0.75, query="pump"),
