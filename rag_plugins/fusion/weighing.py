@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CUTOFF", "Case", "Weighing", "weigh"]
+__all__ = ["CUTOFF", "FEWEST", "Case", "Weighing", "fresh_gain", "weigh"]
 
 CUTOFF = 10
 """The measure is nDCG at this rank."""
@@ -23,8 +24,8 @@ _ROUNDS = 4
 _SURE = 2.0
 """Standard errors that a gain must exceed in each kind of query."""
 
-_FEWEST = 20
-"""Cases of a kind from which on it has a say."""
+FEWEST = 20
+"""Cases from which on they, or a kind of them, have a say."""
 
 _HOPELESS = 0.5
 """A leg is left out that finds less than this part of what the best one does, alone, and adds nothing."""
@@ -37,16 +38,21 @@ Values = NDArray[np.float64]
 _DISCOUNTS: Values = 1.0 / np.log2(np.arange(CUTOFF) + 2.0)
 
 
+_NO_DOCUMENTS: Mapping[str, str] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """A query with known answers: evidence by leg and passage id, and grades of the relevant passages.
 
-    `kind` is how the query was made.
+    `kind` is how the query was made. Where `documents` has those of passages, grades are of documents, and a
+    document stands where its best passage does.
     """
 
     kind: str
     evidence: Mapping[str, Mapping[str, float]]
     relevant: Mapping[str, int]
+    documents: Mapping[str, str] = _NO_DOCUMENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,25 @@ def weigh(cases: Sequence[Case], start: Mapping[str, float]) -> Weighing:
         together=judged.mean(weights),
         queries=len(cases),
     )
+
+
+def fresh_gain(cases: Sequence[Case], start: Mapping[str, float]) -> float | None:
+    """nDCG@10 that weighing gains over `start` on cases it has not seen: each half at the other's weights.
+
+    None where a half has too few cases to be learned from.
+    """
+    if len(cases) < 2 * FEWEST:
+        return None
+    order = np.random.default_rng(0).permutation(len(cases)).tolist()
+    halves = [cases[n] for n in order[::2]], [cases[n] for n in order[1::2]]
+    gains = [_gain(weigh(seen, start).weights, start, fresh) for seen, fresh in (halves, halves[::-1])]
+    return _mean(np.concatenate(gains))
+
+
+def _gain(weights: Mapping[str, float], start: Mapping[str, float], cases: Sequence[Case]) -> Values:
+    judged = _Judged(cases, list(start))
+    ours, before = (np.array([each[leg] for leg in start], np.float64) for each in (weights, start))
+    return judged.values(ours) - judged.values(before)
 
 
 def _without_hopeless(judged: _Judged, weights: Values) -> Values:
@@ -116,16 +141,30 @@ def _mean(values: Values) -> float:
 
 
 def _error(values: Values) -> float:
-    return float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.inf
+    """Of the mean; few values that agree prove nothing."""
+    return float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) >= _FEWEST else math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class _Array:
+    """A case: evidence (passages, legs), grades by passage, the best possible gain.
+
+    `documents` numbers the document of each passage, None where no two are of one.
+    """
+
+    evidence: Values
+    grades: Values
+    ideal: float
+    documents: NDArray[np.intp] | None
 
 
 @dataclass(slots=True)
 class _Judged:
-    """Cases as arrays: evidence (passages, legs), the passages' grades, and the best possible gain."""
+    """Cases as arrays, and which are of which kind."""
 
     cases: Sequence[Case]
     legs: Sequence[str]
-    _arrays: list[tuple[Values, Values, float]] = field(init=False)
+    _arrays: list[_Array] = field(init=False)
     _kinds: dict[str, NDArray[np.intp]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -146,11 +185,11 @@ class _Judged:
         least = [
             _mean(gains[rows]) - _SURE * _error(gains[rows])
             for rows in self._kinds.values()
-            if len(rows) >= _FEWEST
+            if len(rows) >= FEWEST
         ]
         return min(least, default=0.0)
 
-    def _array(self, case: Case) -> tuple[Values, Values, float]:
+    def _array(self, case: Case) -> _Array:
         ids = sorted({id for leg in self.legs for id in case.evidence.get(leg, ())})
         place = {id: n for n, id in enumerate(ids)}
         # What a leg has not found is told from what it found worth nothing.
@@ -158,17 +197,23 @@ class _Judged:
         for column, leg in enumerate(self.legs):
             for id, nats in case.evidence.get(leg, {}).items():
                 evidence[place[id], column] = nats
-        grades = np.array([case.relevant.get(id, 0) for id in ids], np.float64)
+        answers = [case.documents.get(id, id) for id in ids]
+        grades = np.array([case.relevant.get(answer, 0) for answer in answers], np.float64)
+        number = {answer: n for n, answer in enumerate(dict.fromkeys(answers))}
+        same = np.array([number[answer] for answer in answers]) if len(number) < len(ids) else None
         ideal = sorted((grade for grade in case.relevant.values() if grade > 0), reverse=True)[:CUTOFF]
-        return evidence, grades, float(np.array(ideal) @ _DISCOUNTS[: len(ideal)])
+        return _Array(evidence, grades, float(np.array(ideal) @ _DISCOUNTS[: len(ideal)]), same)
 
 
-def _ndcg(array: tuple[Values, Values, float], weights: Values) -> float:
-    evidence, grades, ideal = array
-    found = np.flatnonzero((evidence[:, weights > 0] >= 0).any(axis=1))
-    if not ideal or not grades[found].any():
+def _ndcg(array: _Array, weights: Values) -> float:
+    found = np.flatnonzero((array.evidence[:, weights > 0] >= 0).any(axis=1))
+    if not array.ideal or not array.grades[found].any():
         return 0.0
-    scores = np.maximum(evidence[found], 0.0) @ weights
+    scores = np.maximum(array.evidence[found], 0.0) @ weights
     # Stable: rows are in the order of their ids, which breaks ties.
-    best = grades[found][np.argsort(-scores, kind="stable")[:CUTOFF]]
-    return float(best @ _DISCOUNTS[: len(best)]) / ideal
+    ranked = found[np.argsort(-scores, kind="stable")]
+    if array.documents is not None:
+        _, first = np.unique(array.documents[ranked], return_index=True)
+        ranked = ranked[np.sort(first)]
+    best = array.grades[ranked[:CUTOFF]]
+    return float(best @ _DISCOUNTS[: len(best)]) / array.ideal
