@@ -142,7 +142,7 @@ def _mean(values: Values) -> float:
 
 def _error(values: Values) -> float:
     """Of the mean; few values that agree prove nothing."""
-    return float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) >= _FEWEST else math.inf
+    return float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) >= FEWEST else math.inf
 
 
 @dataclass(frozen=True, slots=True)
