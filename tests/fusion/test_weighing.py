@@ -63,7 +63,7 @@ def test_the_best_leg_is_never_left_out_even_where_none_finds_anything():
     assert found.weights == {"a": 0.0, "b": 0.0, "c": 1.0}
 
 
-# dense says 4 too much for x1, lexical 3 for the right one: that is first where dense is halved or lexical doubled.
+# dense speaks louder for x1 than lexical for the right one, which is first where dense is halved.
 LOUD = {"lexical": {"right": 3.0}, "dense": {"x1": 4.0, "right": 0.5}}
 FINE = {"lexical": FIRST, "dense": FIRST}
 
