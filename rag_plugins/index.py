@@ -260,7 +260,8 @@ class RagIndex:
     def learn_from(self, queries: Mapping[str, str], relevant: Mapping[str, Mapping[str, int]]) -> Learned:
         """Learn it from queries that somebody judged, or whose hits were chosen; that stays until `learn`.
 
-        `relevant` has grades by id of query and passage. Raises `BadInput`.
+        `relevant` has grades by id of query and document (`doc_id`); a document stands where its best passage
+        does. Raises `BadInput` below 20 queries with a relevant document here.
         """
         return self._parts.fusion.learn_from(queries, relevant)
 

@@ -13,9 +13,10 @@ from rag_plugins.fusion.normalising import (
     reciprocal_rank,
     zscore,
 )
-from rag_plugins.fusion.weighing import Case, Weighing, weigh
+from rag_plugins.fusion.weighing import FEWEST, Case, Weighing, fresh_gain, weigh
 
 __all__ = [
+    "FEWEST",
     "NORMALISATIONS",
     "Case",
     "Fused",
@@ -31,6 +32,7 @@ __all__ = [
     "add_up",
     "dbsf",
     "evidence",
+    "fresh_gain",
     "fuse",
     "mean_excess",
     "minmax",

@@ -27,13 +27,17 @@ class LegWorth:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """By leg its worth; nDCG@10 of all together, and on how many queries and passages it was measured."""
+    """By leg its worth; nDCG@10 of all together, and on how many queries and passages it was measured.
+
+    `gain` is what the weights add to it on fresh queries, where these are labels and enough to tell.
+    """
 
     legs: Mapping[str, LegWorth]
     together: float
     queries: int
     rows: int
     source: Source
+    gain: float | None = None
 
     def fits(self, legs: Iterable[str]) -> bool:
         """Whether it speaks of each of these legs."""
@@ -56,6 +60,7 @@ class Learned:
             "queries": self.queries,
             "rows": self.rows,
             "source": self.source,
+            "gain": self.gain,
         }
 
     @classmethod
@@ -65,7 +70,9 @@ class Learned:
             stored = cast("dict[str, Any]", value)
             legs = {str(name): _worth(worth) for name, worth in stored["legs"].items()}
             source: Source = "labels" if stored["source"] == "labels" else "known items"
-            return cls(legs, float(stored["together"]), int(stored["queries"]), int(stored["rows"]), source)
+            gain = None if stored["gain"] is None else float(stored["gain"])
+            together, queries, rows = float(stored["together"]), int(stored["queries"]), int(stored["rows"])
+            return cls(legs, together, queries, rows, source, gain)
         except (AttributeError, KeyError, TypeError, ValueError):
             return None
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,9 +37,6 @@ Values = NDArray[np.float64]
 _DISCOUNTS: Values = 1.0 / np.log2(np.arange(CUTOFF) + 2.0)
 
 
-_NO_DOCUMENTS: Mapping[str, str] = MappingProxyType({})
-
-
 @dataclass(frozen=True, slots=True)
 class Case:
     """A query with known answers: evidence by leg and passage id, and grades of the relevant passages.
@@ -52,7 +48,7 @@ class Case:
     kind: str
     evidence: Mapping[str, Mapping[str, float]]
     relevant: Mapping[str, int]
-    documents: Mapping[str, str] = _NO_DOCUMENTS
+    documents: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,11 @@ from rag_plugins.fusion import (
     Scale,
     Source,
     evidence,
+    fresh_gain,
     mean_excess,
     weigh,
 )
+from rag_plugins.ingest.judgements import judgements
 from rag_plugins.ingest.known_items import KnownItem, known_items
 from rag_plugins.ingest.sentences import count_words
 from rag_plugins.legs.search import LegSearch, QueryVectors
@@ -97,16 +99,15 @@ class FusionKeeper:
         return self._learn(log, None)
 
     def learn_from(self, queries: Mapping[str, str], relevant: Mapping[str, Mapping[str, int]]) -> Learned:
-        """Learn from queries that somebody judged: grades by query and passage id. Raises `BadInput`."""
-        judged = {id: text for id, text in queries.items() if any(relevant.get(id, {}).values())}
-        if not judged:
-            raise BadInput("none of the queries has a relevant passage here: there is nothing to learn from")
+        """Learn from queries that somebody judged: grades by query and `doc_id`. Raises `BadInput`."""
+        documents = {passage.id: passage.doc_id for batch in self._store.scan() for passage in batch}
+        judged = judgements(queries, relevant, set(documents.values()))
         items = known_items(self._sample())
         scales = self._scales(self._ask([item.query for item in items]))
-        asked = self._ask(list(judged.values()))
+        asked = self._ask([queries[id] for id in judged])
         cases = [
-            Case("labels", _evidence(asked.rankings_of(text), scales), relevant[id])
-            for id, text in judged.items()
+            Case("labels", _evidence(asked.rankings_of(queries[id]), scales), grades, documents)
+            for id, grades in judged.items()
         ]
         return self._put(cases, scales, "labels")
 
@@ -215,7 +216,8 @@ class FusionKeeper:
             name: LegWorth(scales[name], found.weights[name], found.alone[name], found.without[name])
             for name in start
         }
-        learned = Learned(legs, found.together, found.queries, self._store.count(), source)
+        gain = fresh_gain(cases, start) if source == "labels" else None
+        learned = Learned(legs, found.together, found.queries, self._store.count(), source, gain)
         if kept:
             renewed = {name: replace(kept.legs[name], scale=scales[name]) for name in start}
             learned = replace(kept, legs=renewed, rows=learned.rows)
