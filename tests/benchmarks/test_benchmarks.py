@@ -17,9 +17,12 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))  # benchmarks/ is part of the repository, not of the package.
 
 from benchmarks.floors import Layers  # noqa: E402
+from benchmarks.fused import Measured, simplex  # noqa: E402
+from benchmarks.fusion import summary  # noqa: E402
 from benchmarks.passages import shortlists  # noqa: E402
 from benchmarks.typos import with_slip  # noqa: E402
 from rag_plugins.evaluation.rendered import made_page  # noqa: E402
+from rag_plugins.fusion import Learned  # noqa: E402
 
 TEXTS = {
     "a": "The coolant pump is bolted to the frame. Coolant pump, coolant loop.",
@@ -72,6 +75,62 @@ def test_sparse_leg(folder):
         figures
     )
     assert all(0.5 < figure <= 1.0 for figure in figures.values())
+
+
+def test_fusion(tmp_path):
+    folder = tmp_path / "two-kinds"
+    folder.mkdir()
+    about = ("valve", "filter", "motor", "pump", "screw", "belt", "lamp", "fan")
+    texts = {
+        f"{part}-{n}": f"The {part} of machine {n}. It is cleaned in week {7 * n}."
+        for part in about
+        for n in range(1, 5)
+    }
+    queries = {id: f"when must somebody wipe {id.replace('-', ' of number ')}" for id in texts}
+    for name, lines in (("corpus", texts), ("queries", queries)):
+        rows = [json.dumps({"_id": id, "text": text}) for id, text in lines.items()]
+        (folder / f"{name}.jsonl").write_text("\n".join(rows))
+    (folder / "qrels.tsv").write_text("".join(f"{id}\t{id}\t1\n" for id in texts))
+    figures = run("fusion", "--data", folder, "--queries", 20)
+    of = {name.removesuffix("_two_kinds"): figure for name, figure in figures.items()}
+    assert of["oracle"] >= max(of["dense"], of["bm25"], of["minmax"])
+    assert of["worst_vs_best_leg"] == pytest.approx(of["adaptive"] - max(of["dense"], of["bm25"]), abs=1e-4)
+    assert of["mean_vs_minmax"] == pytest.approx(of["adaptive"] - of["minmax"], abs=1e-4)
+    assert of["share_without"] is None and of["learn_seconds_10k"] is None and of["learn_seconds"] > 0
+    assert of["extra_ms_per_query"] < 20
+
+
+def one_set(**scores):
+    return Measured(
+        passages=5000,
+        legs=("dense", "bm25"),
+        scores={"dense": 0.5, "bm25": 0.6, "minmax": 0.62, **scores},
+        oracle={"dense": 0.5, "bm25": 0.5},
+        learned=Learned({}, 0.0, 0, 5000, "known items"),
+        wall=6.0,
+        cpu=5.0,
+        extra_ms=0.2,
+    )
+
+
+def test_the_share_of_what_an_oracle_gains():
+    sets = {
+        "half": one_set(rrf=0.5, adaptive=0.6, oracle=0.7),
+        "below": one_set(rrf=0.5, adaptive=0.4, oracle=0.7),
+        "nothing-to-gain": one_set(rrf=0.6, adaptive=0.595, oracle=0.605),
+    }
+    figures = summary(sets)
+    assert figures["share_of_oracle"] == 0.25 and figures["share_without_below"] == 0.5
+    assert figures["share_without_half"] == 0.0 and figures["share_without_nothing_to_gain"] == 0.25
+    assert figures["worst_vs_best_leg"] == -0.2 and figures["mean_vs_minmax"] == -0.0883
+    assert figures["learn_seconds_10k"] == 12.0
+
+
+def test_weights_that_an_oracle_tries():
+    two = [(weights["dense"], weights["bm25"]) for weights in simplex(["dense", "bm25"])]
+    assert two == [(n / 10, (10 - n) / 10) for n in range(11)]
+    three = [tuple(weights.values()) for weights in simplex("abc")]
+    assert len(set(three)) == len(three) == 66 and all(sum(each) == pytest.approx(1.0) for each in three)
 
 
 def test_ocr_ceiling(folder, tmp_path):
