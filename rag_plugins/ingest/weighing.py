@@ -198,6 +198,8 @@ class FusionKeeper:
                 for item in items
             ]
         rests = list(dict.fromkeys(item.rest for item in items if item.rest is not None))
+        if not rests:
+            return [None] * len(items)  # Not every encoder makes nothing of nothing.
         encoder = cast("Encoder", leg.encoder)
         made = encoder.encode_documents([EmbedText(rest) for rest in rests], frozenset({leg.representation}))
         vectors = list(made.dense) if made.dense is not None else list(made.sparse or ())
