@@ -12,9 +12,10 @@ from rag_plugins import __version__
 from rag_plugins.cli.collection import dictionary, ingest, search
 from rag_plugins.cli.doctor import doctor
 from rag_plugins.cli.measuring import demo, evaluate, presets
+from rag_plugins.cli.probing import probe
 from rag_plugins.cli.ranking import rank, score
 from rag_plugins.cli.rereading import reread
-from rag_plugins.cli.tuning import probe, tune
+from rag_plugins.cli.tuning import tune
 from rag_plugins.errors import RagPluginsError
 
 __all__ = ["app", "main"]

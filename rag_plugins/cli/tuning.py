@@ -1,8 +1,9 @@
-"""Commands that fit a collection: tune its funnel or its reranking, probe a model."""
+"""The command that fits a collection: its funnel, how its legs are fused, its reranking."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection as AnyOf
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +26,7 @@ if TYPE_CHECKING:
     from rag_plugins.config import Config
     from rag_plugins.evaluation import RerankTuning
 
-__all__ = ["probe", "tune"]
-
-_TEXTS = 2000
-"""Texts that a model is probed on where none are given."""
+__all__ = ["tune"]
 
 _Queries = Annotated[
     Path | None,
@@ -41,11 +39,28 @@ _Into = Annotated[
 _Plot = Annotated[Path | None, typer.Option(metavar="FILE", help="What was measured: .svg, .png or .pdf.")]
 _Qrels = Annotated[
     Path | None,
-    typer.Option(metavar="FOLDER", help="Judged queries for the next two: queries.jsonl and qrels.tsv."),
+    typer.Option(metavar="FOLDER", help="Judged queries for the next three: queries.jsonl and qrels.tsv."),
+]
+_Pairs = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help='What users chose: JSON lines of {"query": …, "doc_id": …}.'),
 ]
 _Stage = Annotated[
     str | None, typer.Option(metavar="STAGE", help="Which one: its number, model or kind; default: the last.")
 ]
+
+
+_RERANKING = ("--calibrate", "--blend")
+_FOR = {
+    "--queries": ("funnels", "--fusion"),
+    "--leg": ("funnels",),
+    "--qrels": (*_RERANKING, "--fusion"),
+    "--stage": _RERANKING,
+    "--pairs": ("--fusion",),
+    "--into": ("funnels", *_RERANKING),
+    "--plot": ("funnels", *_RERANKING),
+}
+"""What options are for, each with what reads it."""
 
 
 def tune(
@@ -57,11 +72,15 @@ def tune(
     queries: _Queries = None,
     leg: Annotated[str | None, typer.Option(help="The dense leg, where there are several.")] = None,
     qrels: _Qrels = None,
+    fusion: Annotated[
+        bool, typer.Option("--fusion", help="Learn what each leg is worth: by itself, or by queries.")
+    ] = False,
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Make probabilities of a rerank stage's scores.")
     ] = False,
     blend: Annotated[bool, typer.Option("--blend", help="Choose how much the rerank stage counts.")] = False,
     stage: _Stage = None,
+    pairs: _Pairs = None,
     into: _Into = None,
     plot: _Plot = None,
     preset: Preset = None,
@@ -76,13 +95,18 @@ def tune(
     for others too.
 
     With --calibrate or --blend a rerank stage is tuned instead, by judged queries, and a configuration keeps
-    what was found.
+    what was found. With --fusion the weights of the legs are, by queries made of the passages (like those of
+    --queries), by judged ones, or by what users chose. The collection keeps them.
     """
     existing(db)
-    _check(calibrate or blend, {"--qrels": qrels, "--stage": stage}, {"--queries": queries, "--leg": leg})
+    tasks = {"--fusion": fusion, "--calibrate": calibrate, "--blend": blend}
+    given = {"--queries": queries, "--leg": leg, "--qrels": qrels, "--stage": stage, "--pairs": pairs}
+    _check([task for task, wanted in tasks.items() if wanted], given | {"--into": into, "--plot": plot})
     settings = read_config(preset, config)
     goal = _Goal(db, settings, collection, tenant, into or config, plot, as_json)
-    if qrels:
+    if fusion:
+        _tune_fusion(goal, queries, qrels, pairs)
+    elif qrels:
         _tune_reranking(goal, qrels, stage, calibrate, blend)
     else:
         _tune_funnel(goal, leg, recall, k, queries)
@@ -101,19 +125,43 @@ class _Goal:
     as_json: bool
 
 
-def _check(reranking: bool, its_own: Mapping[str, object], funnels: Mapping[str, object]) -> None:
+def _check(tasks: AnyOf[str], given: Mapping[str, object]) -> None:
     """Refuse options that would be ignored, and judged queries that are not there."""
-    if reranking and its_own["--qrels"] is None:
+    if "--fusion" in tasks and len(tasks) > 1:
+        raise typer.BadParameter("--fusion goes by itself: not with --calibrate or --blend")
+    options = [option for option, value in given.items() if value is not None]
+    for option in options:
+        if not set(_FOR[option]).intersection(tasks or ("funnels",)):
+            *others, last = _FOR[option]
+            listed = f"{', '.join(others)} and {last}" if others else last
+            kept = "; what --fusion learns the collection keeps" if option == "--into" else ""
+            raise typer.BadParameter(f"{option} is for {listed}{kept}")
+    sources = {"--queries", "--qrels", "--pairs"}.intersection(options)
+    if "--fusion" in tasks and len(sources) > 1:
+        raise typer.BadParameter(f"{' and '.join(sorted(sources))}: --fusion learns from one of them")
+    if tasks and "--fusion" not in tasks and "--qrels" not in options:
         raise typer.BadParameter(
             "--calibrate and --blend read judged queries: --qrels FOLDER, with queries.jsonl and qrels.tsv"
         )
-    for option, value in (funnels if reranking else its_own).items():
-        if value is not None:
-            raise typer.BadParameter(
-                f"{option} is for funnels: not with --calibrate or --blend"
-                if reranking
-                else f"{option} is for --calibrate and --blend: give one of them, or both"
-            )
+
+
+def _tune_fusion(goal: _Goal, queries: Path | None, qrels: Path | None, pairs: Path | None) -> None:
+    from rag_plugins.evaluation.beir import read_folder
+    from rag_plugins.evaluation.fusing import read_pairs, tune_fusion
+    from rag_plugins.evaluation.texts import read_queries
+    from rag_plugins.show.fusion import show_learned
+
+    learned = tune_fusion(
+        goal.db,
+        log=read_queries(queries) if queries else (),
+        judged=read_folder(qrels, corpus=False) if qrels else read_pairs(pairs) if pairs else None,
+        config=goal.settings,
+        collection=goal.collection,
+        tenant=goal.tenant,
+    )
+    show_learned(learned)
+    if goal.as_json:
+        print_json(learned.to_json())
 
 
 def _tune_funnel(goal: _Goal, leg: str | None, recall: float, k: int, queries: Path | None) -> None:
@@ -175,32 +223,3 @@ def _write(goal: _Goal, tuning: RerankTuning) -> None:
     kept = " and ".join(name for name, value in found.items() if value)
     bound = "" if stage.min_score is None else f"; its min_score is {stage.min_score:g}"
     typer.echo(f"{goal.target}: rerank stage {tuning.stage} has the {kept}{bound}")
-
-
-def probe(
-    model: Annotated[str, typer.Argument(help="A preset, a folder or a hub id.")],
-    texts: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="PATH",
-            help="Texts like yours: a file of paragraphs, or a folder in BEIR's format. Default: "
-            "Python's own documentation.",
-        ),
-    ] = None,
-    allow_remote_code: Annotated[
-        bool, typer.Option(help="Run the code that the model brings along, at the commit its preset names.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Measure what each prefix of a model's vectors keeps, and say whether it was trained for prefixes."""
-    from rag_plugins.config import DenseLeg
-    from rag_plugins.evaluation.probe import probe as measured
-    from rag_plugins.evaluation.texts import manual_texts, read_texts
-    from rag_plugins.show import show_probe
-    from rag_plugins.wiring import dense_model, make_legs
-
-    (leg,) = make_legs([DenseLeg(model=model, allow_remote_code=allow_remote_code)])
-    result = measured(dense_model(leg), read_texts(texts) if texts else manual_texts(_TEXTS))
-    show_probe(model, result)
-    if as_json:
-        print_json(result.to_json())

@@ -17,7 +17,7 @@ from rag_plugins.store.schema import LAYOUT, VectorField, checked_name, table
 from rag_plugins.store.state import State
 from rag_plugins.types import JsonValue
 
-__all__ = ["Header", "claimed"]
+__all__ = ["Header", "claimed", "recorded_legs"]
 
 _KEY = "header"
 _ABSENT = "nothing"
@@ -68,6 +68,12 @@ def claimed(
     state = State(engine, f"{name}_state")
     wanted = Header(name, stored, dict(fingerprint), tuple(map(checked_name, keep_tokens)), indexes)
     return _claim(engine, state, wanted), state
+
+
+def recorded_legs(state: State) -> tuple[str, ...]:
+    """The legs that a collection was made with, as its state has them."""
+    recorded = cast("dict[str, Any]", state.get(_KEY) or {})
+    return tuple(recorded.get("fingerprint", {}))
 
 
 def _claim(engine: Engine, state: State, wanted: Header) -> Header:
