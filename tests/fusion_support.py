@@ -79,6 +79,15 @@ class Noise(Meaning):
         return _direction(text)
 
 
+class Blurred(Meaning):
+    """Half of a text's direction is its words', half its own."""
+
+    fingerprint = {"model": "blurred"}
+
+    def vector(self, text):
+        return super().vector(text) + 1.2 * len(text.split()) ** 0.5 * _direction(text)
+
+
 class HalfRead(Meaning):
     """Words in CJK characters are unknown to it, and it says so."""
 

@@ -7,7 +7,7 @@ queries that repeat a passage's words and those whose words were cut out of it s
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,7 +24,7 @@ _SURE = 2.0
 """Standard errors that a gain must exceed in each kind of query."""
 
 FEWEST = 20
-"""Cases from which on they, or a kind of them, have a say."""
+"""Cases from which on they say anything for sure."""
 
 _HOPELESS = 0.5
 """A leg is left out that finds less than this part of what the best one does, alone, and adds nothing."""
@@ -65,9 +65,12 @@ class Weighing:
     queries: int
 
 
-def weigh(cases: Sequence[Case], start: Mapping[str, float]) -> Weighing:
-    """The weights that find the answers best, departing from `start` only by sure gains."""
-    judged = _Judged(cases, list(start))
+def weigh(cases: Sequence[Case], start: Mapping[str, float], kinds: Collection[str] = ()) -> Weighing:
+    """The weights that find the answers best, departing from `start` only by sure gains.
+
+    Each of `kinds`, by default those of the cases, has to gain: with few cases or none it agrees to nothing.
+    """
+    judged = _Judged(cases, list(start), kinds)
     weights = _without_hopeless(judged, np.array(list(start.values()), np.float64))
     weights = _improved(judged, weights)
     legs = dict(zip(start, np.eye(len(start)), strict=True))
@@ -160,13 +163,14 @@ class _Judged:
 
     cases: Sequence[Case]
     legs: Sequence[str]
+    kinds: Collection[str] = ()
     _arrays: list[_Array] = field(init=False)
-    _kinds: dict[str, NDArray[np.intp]] = field(init=False)
+    _rows: list[NDArray[np.intp]] = field(init=False)
 
     def __post_init__(self) -> None:
         self._arrays = [self._array(case) for case in self.cases]
-        kinds = np.array([case.kind for case in self.cases])
-        self._kinds = {kind: np.flatnonzero(kinds == kind) for kind in dict.fromkeys(kinds.tolist())}
+        made = np.array([case.kind for case in self.cases], np.str_)
+        self._rows = [np.flatnonzero(made == kind) for kind in self.kinds or dict.fromkeys(made.tolist())]
 
     def values(self, weights: Values) -> Values:
         """nDCG@10 of every case; what legs of weight 0 alone have found is not found."""
@@ -177,12 +181,8 @@ class _Judged:
         return _mean(self.values(weights))
 
     def surely(self, gains: Values) -> float:
-        """The least gain over the kinds, less its error; of a kind with few cases nothing is asked."""
-        least = [
-            _mean(gains[rows]) - _SURE * _error(gains[rows])
-            for rows in self._kinds.values()
-            if len(rows) >= FEWEST
-        ]
+        """The least gain over the kinds, less its error."""
+        least = (_mean(gains[rows]) - _SURE * _error(gains[rows]) for rows in self._rows)
         return min(least, default=0.0)
 
     def _array(self, case: Case) -> _Array:

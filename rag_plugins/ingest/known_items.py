@@ -13,7 +13,10 @@ from random import Random
 
 from rag_plugins.ingest.sentences import ATOM, count_words, sentences
 
-__all__ = ["KnownItem", "known_items"]
+__all__ = ["KINDS", "KnownItem", "known_items"]
+
+KINDS = ("sentence", "words", "literal")
+"""How queries are made; the last alone of passages with one sentence."""
 
 _WORDS = 4
 """The shortest sentence that is asked with, where its text has a longer one."""

@@ -27,7 +27,7 @@ from rag_plugins.fusion import (
     weigh,
 )
 from rag_plugins.ingest.judgements import judgements
-from rag_plugins.ingest.known_items import KnownItem, known_items
+from rag_plugins.ingest.known_items import KINDS, KnownItem, known_items
 from rag_plugins.ingest.sentences import count_words
 from rag_plugins.legs.search import LegSearch, QueryVectors
 from rag_plugins.models.bm25 import Bm25Encoder
@@ -213,7 +213,7 @@ class FusionKeeper:
         self, cases: Sequence[Case], scales: Mapping[str, Scale], source: Source, kept: Learned | None = None
     ) -> Learned:
         start = {leg.name: 1.0 / self._alike(leg) for leg in self._counted}
-        found = weigh(cases, start)
+        found = weigh(cases, start, KINDS if source == "known items" else ())
         legs = {
             name: LegWorth(scales[name], found.weights[name], found.alone[name], found.without[name])
             for name in start

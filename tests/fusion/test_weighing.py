@@ -99,10 +99,14 @@ def test_few_cases_leave_no_leg_out(count):
     assert weigh([case(lexical=FIRST, dense={"x1": 1.0})] * count, EQUAL).weights == EQUAL
 
 
-def test_a_kind_with_few_cases_has_no_say():
-    against = case("rare", lexical=LOUD["dense"], dense=LOUD["lexical"])
-    assert weigh([*of_kinds(words=LOUD), *[against] * 5], EQUAL).weights["lexical"] > 1.0 / 2.0
-    assert weigh([*of_kinds(words=LOUD), *[against] * 20], EQUAL).weights == EQUAL
+def test_a_kind_with_few_cases_or_none_agrees_to_nothing():
+    words, sentences = of_kinds(words=LOUD), of_kinds(sentence=LOUD)
+    both = ("words", "sentence")
+    assert weigh(words, EQUAL).weights != EQUAL
+    assert weigh(words, EQUAL, both).weights == EQUAL
+    assert weigh([*words, *sentences[:19]], EQUAL, both).weights == EQUAL
+    assert weigh([*words, *sentences[:20]], EQUAL, both).weights != EQUAL
+    assert weigh([], EQUAL, both).weights == EQUAL
 
 
 def test_no_cases_leave_everything_as_it_is():

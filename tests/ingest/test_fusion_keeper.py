@@ -4,11 +4,11 @@ import logging
 from functools import partial
 
 import pytest
-from fusion_support import LEGS, Meaning, Noise, adaptive, fill, ids, stages, texts
+from fusion_support import LEGS, Blurred, Meaning, Noise, adaptive, fill, ids, stages, texts
 from page_support import ColourEncoder, picture
 
 from rag_plugins import RagIndex
-from rag_plugins.config import Bm25Leg, DenseLeg, ImageLeg, RobustLeg
+from rag_plugins.config import Bm25Leg, ImageLeg, RobustLeg
 from rag_plugins.errors import BadInput
 from rag_plugins.fusion import Linear, NormalTail
 
@@ -295,7 +295,20 @@ def test_a_collection_without_texts_is_found_by_its_images(tmp_path, caplog):
         assert len(found) == 8 and all(int(id) % 3 == 2 for id in ids(found))
 
 
+def single_sentences(index):
+    index.add(index.passage(text.split(".")[0], caller_id=id) for id, text in texts(60).items())
+
+
 def test_passages_of_one_sentence_are_learned_of_too(index):
-    index.add(index.passage(text.split(".")[0], caller_id=id) for id, text in texts(30).items())
+    single_sentences(index)
     assert index.learned.queries == 30 and index.learned.together > 0.9
     assert all(worth.weight > 0 for worth in index.learned.legs.values())
+
+
+def test_what_passages_say_literally_weighs_no_leg_higher(tmp_path):
+    # Of single sentences nothing can be cut out, and that BM25 finds their words proves nothing.
+    with RagIndex.open(tmp_path / "t.db", config=adaptive(), encoders={"dense": Blurred()}) as index:
+        single_sentences(index)
+        legs = index.learn(log=["badofi"]).legs
+        assert legs["bm25"].alone > legs["dense"].alone + 0.3
+        assert {leg: worth.weight for leg, worth in legs.items()} == {"dense": 1.0, "bm25": 1.0}

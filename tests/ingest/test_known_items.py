@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag_plugins.ingest.known_items import known_items
+from rag_plugins.ingest.known_items import KINDS, known_items
 from rag_plugins.ingest.sentences import ATOM, count_words
 
 MANUAL = {
@@ -99,7 +99,7 @@ def test_queries_are_made_of_their_passage_and_the_same_ones_every_time(texts, l
     assert {item.id for item in items} == set(texts)
     for id, text in texts.items():
         kinds = by_kind(items, id)
-        assert set(kinds) in ({"sentence", "words", "literal"}, {"literal"})
+        assert set(kinds) in (set(KINDS), {"literal"})
         for item in kinds.values():
             asked = ATOM.findall(item.query)
             assert asked and in_order(asked, text)
