@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -19,6 +20,8 @@ from rag_plugins.evaluation.beir import TestSet
 from rag_plugins.evaluation.evaluate import Measures, Run, by_document, fill
 from rag_plugins.fusion import Learned, Ranking, fuse
 from rag_plugins.search.outcome import Outcome
+from rag_plugins.search.retriever import HybridRetriever
+from rag_plugins.wiring import assemble, wire
 
 __all__ = ["Measured", "measure_set", "simplex"]
 
@@ -34,7 +37,7 @@ _GAIN = 0.01
 class Measured:
     """One set: nDCG@10 by system, what the oracle chose, what was learned and what that took.
 
-    `extra_ms` is how much longer a query takes than under min-max, its legs and their encoding left out.
+    `extra_ms` is how much longer a query takes than under min-max, encoding and legs left out.
     """
 
     passages: int
@@ -70,38 +73,55 @@ def measure_set(tests: TestSet, adaptive: Config, minmax: Config, name: str) -> 
             learned = index.learn()
             wall, cpu = perf_counter() - start, process_time() - busy
             document = {passage.id: passage.doc_id for batch in index.store.scan() for passage in batch}
-            ours, our_ms = _search(index, tests, f"{name}, adaptive")
-        # Once more, since adaptive fusion leaves out legs that the other systems need.
-        with RagIndex.open(path, config=minmax) as index:
-            plain, plain_ms = _search(index, tests, f"{name}, min-max")
+        with _both(path, adaptive, minmax) as retrievers:
+            found, extra_ms = _search(retrievers, tests, name)
     judged = _Judged(tests, document)
     legs = tuple(leg.name for leg in adaptive.legs)
-    rankings = {id: outcome.rankings for id, outcome in plain.items()}
+    # Those of min-max: adaptive fusion leaves out legs that the other systems need.
+    rankings = {id: outcome.rankings for id, outcome in found["minmax"].items()}
     weights, best = _oracle(rankings, legs, judged)
     scores = {
         **{leg: judged.ndcg({id: of_query[leg] for id, of_query in rankings.items()}) for leg in legs},
         "rrf": judged.fused(rankings, dict.fromkeys(legs, 1.0), "rrf"),
-        **_stages("minmax", plain, judged, bool(minmax.rerank)),
-        **_stages("adaptive", ours, judged, bool(adaptive.rerank)),
+        **_stages("minmax", found["minmax"], judged, bool(minmax.rerank)),
+        **_stages("adaptive", found["adaptive"], judged, bool(adaptive.rerank)),
         "oracle": best,
     }
-    return Measured(len(document), legs, scores, weights, learned, wall, cpu, our_ms - plain_ms)
+    return Measured(len(document), legs, scores, weights, learned, wall, cpu, extra_ms)
 
 
-def _search(index: RagIndex, tests: TestSet, label: str) -> tuple[dict[str, Outcome], float]:
-    """Outcomes by query id; the median milliseconds of all but encoding, legs and rerank stages.
+@contextmanager
+def _both(path: Path, adaptive: Config, minmax: Config) -> Generator[dict[str, HybridRetriever]]:
+    """Two retrievers over one open file, so that they can be asked in turn."""
+    parts = assemble(path, adaptive, "passages", "", {})
+    try:
+        plain = wire(minmax, parts.legs, parts.store, "")
+        yield {"adaptive": parts.retriever, "minmax": plain.retriever}
+    finally:
+        parts.close()
 
-    That is fusion, and the weights of the query, which no stage times.
+
+def _search(
+    retrievers: Mapping[str, HybridRetriever], tests: TestSet, name: str
+) -> tuple[dict[str, dict[str, Outcome]], float]:
+    """Outcomes by retriever and query id, and by how many milliseconds the first is slower, in the median.
+
+    Counted is all but encoding, legs and rerank stages: fusion, and the weights of the query, which no stage
+    times. Each query is asked of both in turn, so that what else the machine does falls on both.
     """
-    outcomes: dict[str, Outcome] = {}
-    rest: list[float] = []
-    for id, text in track(tests.queries.items(), label, disable=not sys.stderr.isatty()):
-        start = perf_counter()
-        outcome = index.run(text, _K, depth=_DEPTH)
-        wall = perf_counter() - start
-        rest.append(wall - sum(outcome.seconds.values()) + outcome.seconds["fusion"])
-        outcomes[id] = outcome
-    return outcomes, 1000 * median(rest)
+    outcomes: dict[str, dict[str, Outcome]] = {system: {} for system in retrievers}
+    extra: list[float] = []
+    for n, (id, text) in enumerate(track(tests.queries.items(), name, disable=not sys.stderr.isatty())):
+        rest: dict[str, float] = {}
+        for system in list(retrievers)[:: -1 if n % 2 else 1]:
+            start = perf_counter()
+            outcome = retrievers[system].run(text, _K, depth=_DEPTH)
+            wall = perf_counter() - start
+            rest[system] = wall - sum(outcome.seconds.values()) + outcome.seconds["fusion"]
+            outcomes[system][id] = outcome
+        first, second = (rest[system] for system in retrievers)
+        extra.append(first - second)
+    return outcomes, 1000 * median(extra)
 
 
 @dataclass(frozen=True, slots=True)
