@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from rag_plugins.config import FusionConfig
 from rag_plugins.fusion import Learned, add_up, evidence, fuse, shares, shifted
@@ -40,11 +41,15 @@ class Fuser:
         return learned if learned and learned.fits(leg.name for leg in legs) else None
 
     def weights(self, query: str | Query, legs: Sequence[Leg], *, named: bool) -> dict[str, LegWeight]:
-        """Of each leg; those of weight 0 need not run. `named`: the user asked for these very legs."""
+        """Of each leg, 0 for those that need not run, never for all; `named`: the user asked for these legs."""
         learned = self.learned(legs)
         if learned is None:
             return plain(legs)
-        return {leg.name: adapted(query, leg, learned, leg.name in self._literal, named) for leg in legs}
+        found = {leg.name: adapted(query, leg, learned, leg.name in self._literal, named) for leg in legs}
+        if any(each.value > 0 for each in found.values()):
+            return found
+        # What little they say is all there is.
+        return {name: replace(each, value=1.0) for name, each in found.items()}
 
     def fuse(
         self, legs: Sequence[Leg], weights: Mapping[str, LegWeight], outcome: Outcome, depth: int
