@@ -41,7 +41,7 @@ class Fuser:
         return learned if learned and learned.fits(leg.name for leg in legs) else None
 
     def weights(self, query: str | Query, legs: Sequence[Leg], *, named: bool) -> dict[str, LegWeight]:
-        """Of each leg, 0 for those that need not run, never for all; `named`: the user asked for these legs."""
+        """Of each leg, 0 for those that need not run, not for all; `named`: the user asked for these."""
         learned = self.learned(legs)
         if learned is None:
             return plain(legs)
