@@ -94,6 +94,8 @@ def _fusion(fusion: FusionConfig) -> str:
         "dbsf": "distribution-based scores",
         "rrf": f"reciprocal ranks, k {fusion.rrf_k}",
     }
+    if fusion.method == "adaptive":
+        return "evidence of the legs added up, each weighed by what the collection tells of it"
     return f"weighted sum of {names[fusion.method]}"
 
 

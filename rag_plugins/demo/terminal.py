@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
@@ -37,6 +39,8 @@ def show_answer(console: Console, number: int, view: AnswerView) -> None:
         Text(f"{view.origin}; the words it is unsure of are underlined" if view.doubtful else view.origin)
     )
     console.print(_trace(view))
+    for reason in _reasons(view):
+        console.print(reason)
     for hit in view.hits[1:]:
         console.print(_also(hit))
 
@@ -54,10 +58,18 @@ def _trace(view: AnswerView) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("stage", "", "rank", "score", "weight", "part of the fused score"):
         table.add_column(name, justify="left" if name in ("stage", "") else "right")
-    for stage in view.stages:
+    for stage in view.ran:
         table.add_row(*_cells(stage))
     table.add_row("final", "", "1", f"{view.score:.3f}", "", "", style="bold")
     return table
+
+
+def _reasons(view: AnswerView) -> Iterator[Text]:
+    """Why each leg weighs what it does, or was left out, a line each."""
+    for stage in view.stages:
+        if stage.why:
+            done = "weighed" if stage.rank != 0 else stage.kind
+            yield Text(f"{stage.name} {done}: {stage.why}", style="dim")
 
 
 def _cells(stage: StageRow) -> list[Text]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from rag_plugins.errors import require
@@ -31,7 +31,7 @@ DOUBT = 0.6
 _Stage: TypeAlias = tuple[str, str, str | None]
 """Name, kind, and the query where several were searched."""
 
-_ORDER = {"shortlist": 0, "leg": 0, "fusion": 1, "queries": 2, "rerank": 3}
+_ORDER = {"shortlist": 0, "leg": 0, "left out": 0, "fusion": 1, "queries": 2, "rerank": 3}
 
 _JOINS = {"fusion": "leg", "queries": "fusion"}
 """Whose scores each kind of fusion adds up."""
@@ -50,10 +50,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class StageRow:
-    """One stage of the best hit's trace; no rank where the stage did not find it.
+    """One stage of the best hit's trace; no rank where the stage did not find it, 0 where it was left out.
 
     `shares` are (leg number, share of the best fused score), the bars to draw; `remark` is what a reranker's
-    score means and how much it read, where there is something to say.
+    score means and how much it read, where there is something to say; `why` the reason for a leg's weight.
     """
 
     name: str
@@ -63,11 +63,12 @@ class StageRow:
     weight: float | None = None
     shares: tuple[tuple[int, float], ...] = ()
     remark: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class HitRow:
-    """One of the hits: where it is from, how it begins, its final score, its rank in every stage."""
+    """One of the hits: where it is from, how it begins, its final score, its rank in every stage that ran."""
 
     place: str
     snippet: str
@@ -92,6 +93,11 @@ class AnswerView:
     hits: tuple[HitRow, ...] = ()
 
     @property
+    def ran(self) -> tuple[StageRow, ...]:
+        """The stages that were not left out."""
+        return tuple(stage for stage in self.stages if stage.rank != 0)
+
+    @property
     def doubtful(self) -> int:
         """How many words are marked."""
         return sum(run.confidence is not None for line in self.lines for run in line)
@@ -114,7 +120,7 @@ def look(question: str, hits: Sequence[Hit], image: bytes | None, remark: str = 
         retrieval_text=_other_side(best),
         stages=tuple(_stage_rows(hits, stages)),
         score=hits[0].score,
-        hits=tuple(_hit_row(hit, stages) for hit in hits),
+        hits=tuple(_hit_row(hit, [name for name in stages if name[1] != "left out"]) for hit in hits),
     )
 
 
@@ -184,14 +190,15 @@ def _stage_names(hits: Sequence[Hit]) -> list[_Stage]:
 
 def _stage_rows(hits: Sequence[Hit], stages: Sequence[_Stage]) -> Iterator[StageRow]:
     """The best hit's trace, with bars relative to the best fused score among the hits."""
-    best = {_stage(score): score for score in hits[0].trace}
+    seen = {_stage(score): score for hit in reversed(hits) for score in hit.trace}
+    found = {name for name in stages if name[1] == "left out"}.union(map(_stage, hits[0].trace))
     bars: dict[_Stage, tuple[tuple[int, float], ...]] = {}
     for name in stages:
         if name[1] in _JOINS:
             parts = _parts(name, hits, stages)
             bars = {part: (share,) for part, share in parts.items()} | bars | {name: tuple(parts.values())}
     for name in stages:
-        yield _stage_row(name, best.get(name), bars.get(name, ()))
+        yield _stage_row(seen[name], name in found, bars.get(name, ()))
 
 
 def _parts(name: _Stage, hits: Sequence[Hit], stages: Sequence[_Stage]) -> dict[_Stage, tuple[int, float]]:
@@ -207,12 +214,11 @@ def _parts(name: _Stage, hits: Sequence[Hit], stages: Sequence[_Stage]) -> dict[
     }
 
 
-def _stage_row(name: _Stage, score: StageScore | None, shares: tuple[tuple[int, float], ...]) -> StageRow:
-    stage, kind, query = name
-    kind = kind if query is None else f"{kind} for “{query}”"
-    if score is None:
-        return StageRow(stage, kind)
-    return StageRow(stage, kind, score.rank, score.score, score.weight, shares, remark(score))
+def _stage_row(score: StageScore, found: bool, shares: tuple[tuple[int, float], ...]) -> StageRow:
+    kind = score.kind if score.query is None else f"{score.kind} for “{score.query}”"
+    row = StageRow(score.stage, kind, why=score.why or "")
+    values = {"rank": score.rank, "score": score.score, "weight": score.weight, "shares": shares}
+    return replace(row, **values, remark=remark(score)) if found else row
 
 
 def remark(score: StageScore) -> str:

@@ -111,8 +111,8 @@ def show_learned(learned: Learned) -> None:
 
 
 def _legs(weights: Mapping[str, float], learned: Learned | None) -> Table:
-    columns = ("nDCG@10 alone", "without it", "a score says") if learned else ()
-    table = listing("", "leg", "weight", *columns)
+    columns = ("alone", "without it", "a score says") if learned else ()
+    table = listing("Legs, and nDCG@10 of answers known" if learned else "Legs", "leg", "weight", *columns)
     for name, weight in weights.items():
         worth = learned.legs.get(name) if learned else None
         table.add_row(Text(name), f"{weight:.3g}" if weight else "0: not run", *_cells(worth))

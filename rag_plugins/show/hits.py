@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from rich.console import Console
@@ -26,10 +26,13 @@ def show_hits(hits: Hits) -> None:
         console.print(Panel(Text(hit.passage.llm_text)))
         for query, trace in groupby(hit.trace, lambda score: score.query):
             asked = f"{query}: " if query else ""
-            console.print(Text(asked + " · ".join(map(_stage, trace)), style="dim"))
+            stages = (_stage(score) for score in trace if score.kind != "left out")
+            console.print(Text(asked + " · ".join(stages), style="dim"))
         for leg, terms in hit.terms.items():
             for query, matches in groupby(terms, lambda match: match.query):
                 console.print(_matches(f"{leg}, {query}" if query else leg, list(matches)))
+    for line in _reasons(hits):
+        console.print(Text(line, style="dim"))
     for notice in hits.notices:
         console.print(Text(notice, style="yellow"), soft_wrap=True)
     if not hits:
@@ -37,10 +40,24 @@ def show_hits(hits: Hits) -> None:
 
 
 def _stage(score: StageScore) -> str:
-    part = "" if score.part is None else f" (+{score.part:.3f})"
+    weight = f"weight {score.weight:.3g}, " if score.kind == "leg" and score.weight is not None else ""
+    part = "" if score.part is None else f" ({weight}+{score.part:.3f})"
     said = remark(score)
     stage = score.stage + {"shortlist": " shortlist", "queries": " of the queries"}.get(score.kind, "")
     return f"{stage} #{score.rank} {score.score:.3f}{part}{said and ', ' + said}"
+
+
+def _reasons(hits: Hits) -> Iterator[str]:
+    """Why each leg weighs what it does, or was left out: a line each, since that is the same for all hits."""
+    told = dict.fromkeys(
+        (score.query, score.stage, score.kind == "left out", score.why)
+        for hit in hits
+        for score in hit.trace
+        if score.why
+    )
+    for query, leg, left_out, why in told:
+        asked = f"{query}: " if query else ""
+        yield f"{asked}{leg} {'left out' if left_out else 'weighed'}: {why}"
 
 
 def _matches(leg: str, matches: Sequence[TermMatch]) -> Table:

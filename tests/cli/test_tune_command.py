@@ -158,10 +158,18 @@ def test_tune_says_what_a_min_score_became(shell, db, judged, tmp_path):
     [
         (["--calibrate"], "--qrels FOLDER, with queries.jsonl and qrels.tsv"),
         (["--blend", "--json"], "--qrels FOLDER"),
-        (["--qrels", "here"], "--qrels is for --calibrate and --blend"),
+        (["--qrels", "here"], "--qrels is for --calibrate, --blend and --fusion"),
         (["--stage", "1"], "--stage is for --calibrate and --blend"),
-        (["--qrels", "here", "--blend", "--queries", "q.txt"], "--queries is for funnels"),
+        (["--qrels", "here", "--blend", "--queries", "q.txt"], "--queries is for funnels and --fusion"),
         (["--qrels", "here", "--calibrate", "--leg", "dense"], "--leg is for funnels"),
+        (["--fusion", "--blend"], "--fusion goes by itself"),
+        (["--fusion", "--leg", "dense"], "--leg is for funnels"),
+        (["--fusion", "--into", "x.toml"], "what --fusion learns the collection keeps"),
+        (
+            ["--fusion", "--qrels", "here", "--pairs", "p.jsonl"],
+            "--pairs and --qrels: --fusion learns from one",
+        ),
+        (["--pairs", "p.jsonl"], "--pairs is for --fusion"),
     ],
 )
 def test_tune_refuses_options_that_do_not_go_together(shell, db, options, said):

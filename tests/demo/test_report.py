@@ -11,7 +11,7 @@ import pytest
 
 from rag_plugins.demo.report import Answer, Fact, Report, render_report, write_report
 from rag_plugins.errors import BadDocument
-from rag_plugins.types import EmbedText, Hit, Passage
+from rag_plugins.types import EmbedText, Hit, Passage, StageScore
 
 HOSTILE = (
     """</p><script>alert('x')</script><img src=http://evil.example/x.png onerror=x()> "' & {{ 7 * 7 }}"""
@@ -117,6 +117,20 @@ def test_lone_surrogates_do_not_stop_the_report(hit: Hit, passage: Passage, tmp_
     odd = Hit(replace(passage, llm_text="caf\udce9", provenance=None), 1.0)
     path = write_report(report(odd), tmp_path / "new" / "report.html")
     assert path.is_absolute() and "caf?" in path.read_text(encoding="utf-8")
+
+
+def test_a_leg_left_out_has_a_row_and_no_column(hit: Hit) -> None:
+    why = "finds 0.18 alone, the others 0.97 (known items)"
+    left_out = StageScore("pages", "left out", 0, 0.0, 0.0, why=why)
+    reason = replace(hit.trace[0], why="finds 0.97 alone, the others 0.18 (known items)")
+    page = Page(render_report(report(replace(hit, trace=(reason, left_out, *hit.trace[1:])))))
+    assert (
+        "not run" in page.text
+        and f"pages, left out: {why}" in page.text
+        and f"dense, leg: {reason.why}" in page.text
+    )
+    assert page.text.count("pages") == 2  # In the table of stages and under it.
+    assert page.open == [] and not [tag for tag in page.all("span") if tag.get("class") == "rank rank-0"]
 
 
 def test_a_question_without_hits_says_so(hit: Hit) -> None:

@@ -98,6 +98,37 @@ def test_a_leg_of_two_passes_has_both_in_the_trace(hit: Hit) -> None:
     assert [stage.shares for stage in stages] == [(), ((1, 1.0),), ((1, 1.0),)]
 
 
+def test_a_leg_left_out_says_why_and_ranks_nothing(hit: Hit) -> None:
+    why = "finds 0.18 alone, the others 0.97 (known items)"
+    trace = (
+        StageScore("bm25", "leg", 1, 12.0, 1.0, 20.0, why="finds 0.97 alone, the others 0.18 (known items)"),
+        StageScore("dense", "left out", 0, 0.0, 0.0, why=why),
+        StageScore("adaptive", "fusion", 1, 20.0),
+    )
+    view = look("q", [replace(hit, trace=trace)], None)
+    bm25, dense, fusion = view.stages
+    assert (dense.kind, dense.rank, dense.why, dense.shares) == ("left out", 0, why, ())
+    assert bm25.why.startswith("finds 0.97") and bm25.shares == fusion.shares == ((1, 1.0),)
+    assert view.ran == (bm25, fusion) and view.hits[0].ranks == (1, 1)
+
+
+def test_a_leg_left_out_for_a_query_that_did_not_find_the_best_hit_is_told_all_the_same(hit: Hit) -> None:
+    def found(query: str) -> tuple[StageScore, ...]:
+        return (
+            StageScore("bm25", "leg", 1, 3.0, 1.0, 3.0, query=query, why="good"),
+            StageScore("dense", "left out", 0, 0.0, 0.0, query=query, why=f"no word of {query}"),
+            StageScore("adaptive", "fusion", 1, 3.0, 0.5, 0.5, query=query),
+        )
+
+    end = StageScore("adaptive", "queries", 1, 0.5)
+    view = look("q", [replace(hit, trace=(*found(query), end)) for query in ("a", "b")], None)
+    left_out = [(stage.rank, stage.why) for stage in view.stages if stage.kind.startswith("left out")]
+    assert left_out == [(0, "no word of a"), (0, "no word of b")]
+    missing = next(stage for stage in view.stages if stage.kind == "leg for “b”")
+    assert (missing.rank, missing.why) == (None, "good")
+    assert [len(row.ranks) for row in view.hits] == [len(view.ran)] * 2
+
+
 def test_the_retrieval_view_is_shown_where_it_differs(hit: Hit) -> None:
     assert look("q", [hit], None).retrieval_text == "tighten torque"
     same = replace(hit.passage, views=(EmbedText(hit.passage.llm_text),))

@@ -3,7 +3,7 @@
 import pytest
 
 from rag_plugins.evaluation import Evaluation, Stages
-from rag_plugins.show import show_evaluation, show_hits
+from rag_plugins.show import hit_json, show_evaluation, show_hits
 from rag_plugins.types import EmbedText, Hit, Hits, Passage, StageScore, TermMatch
 
 TRACE = (
@@ -29,8 +29,8 @@ def test_a_hit_line_has_every_stages_score_and_how_much_was_read(printed):
         " ".join(shown.splitlines()[-3:-1])
         .replace("  ", " ")
         .startswith(
-            "bm25 #2 3.500 (+0.500) · minmax #2 0.500 · cheap #1 0.800 (+0.250) · dear #1 4.500 (+1.000), "
-            "probability 0.989, read 480 of 1200 tokens"
+            "bm25 #2 3.500 (weight 1, +0.500) · minmax #2 0.500 · cheap #1 0.800 (+0.250) · "
+            "dear #1 4.500 (+1.000), probability 0.989, read 480 of 1200 tokens"
         )
     )
     assert shown.splitlines()[-1] == "1 score was odd"
@@ -56,8 +56,8 @@ def test_what_several_queries_found_is_told_query_by_query(printed):
     shown = printed()
     lines = [line.strip() for line in shown.splitlines()]
     assert lines[4:7] == [
-        "dust filter: bm25 #2 3.500 (+0.500) · minmax #2 0.500 (+0.250)",
-        '"strainer": bm25 #1 4.500 (+1.000) · minmax #1 1.000 (+0.500)',
+        "dust filter: bm25 #2 3.500 (weight 1, +0.500) · minmax #2 0.500 (+0.250)",
+        '"strainer": bm25 #1 4.500 (weight 1, +1.000) · minmax #1 1.000 (+0.500)',
         "minmax of the queries #1 0.750 · cheap #1 0.800 (+0.250)",
     ]
     assert "bm25, dust filter: 1 terms" in shown and 'bm25, "strainer": 1 terms' in shown
@@ -83,3 +83,29 @@ def test_every_rerank_stage_has_its_line_in_80_columns(printed):
     whole = "".join(line[1:].split("│")[0].strip() for line in lines)
     assert all(name in whole for name in names)
     assert all(measure in "".join(lines) for measure in values)
+
+
+def test_why_legs_weigh_what_they_do_is_told_once_for_all_hits(printed):
+    trace = (
+        StageScore("bm25", "leg", 1, 12.0, 1.0, 20.0, why="finds 0.97 alone"),
+        StageScore("dense", "left out", 0, 0.0, 0.0, why="finds 0.18 alone"),
+        StageScore("adaptive", "fusion", 1, 20.0),
+    )
+    passage = Passage("0" * 64, "doc", (EmbedText("text"),), "text")
+    show_hits(Hits([Hit(passage, 20.0, trace)] * 2))
+    lines = [line.strip() for line in printed().splitlines()]
+    assert lines.count("bm25 #1 12.000 (weight 1, +20.000) · adaptive #1 20.000") == 2
+    assert lines[-2:] == ["bm25 weighed: finds 0.97 alone", "dense left out: finds 0.18 alone"]
+
+
+def test_a_leg_left_out_is_in_a_hits_json_with_the_reason():
+    left_out = StageScore("dense", "left out", 0, 0.0, 0.0, why="finds 0.18 alone")
+    hit = Hit(Passage("0" * 64, "doc", (EmbedText("text"),), "text"), 1.0, (*TRACE[:1], left_out))
+    assert hit_json(hit)["trace"][1] == {
+        "stage": "dense",
+        "kind": "left out",
+        "rank": 0,
+        "score": 0.0,
+        "weight": 0.0,
+        "why": "finds 0.18 alone",
+    }
