@@ -8,6 +8,7 @@ from fusion_support import LEGS, HalfRead, Meaning, adaptive, fill, ids, stages,
 from rag_plugins import Config, RagIndex, where
 from rag_plugins.config import Bm25Leg, DenseLeg, FusionConfig, RobustLeg
 from rag_plugins.lexical.rules import parse_query
+from rag_plugins.types import Box, Provenance, Word
 
 ASKED = texts(1)["0"].split(". ")[0].lower()
 FIRST, SECOND, *_ = ASKED.split()
@@ -170,6 +171,25 @@ def test_rules_halve_the_dense_leg(index):
     assert legs["dense"].weight == learned["dense"].weight / 2
     assert legs["bm25"].weight == learned["bm25"].weight
     assert legs["dense"].why.endswith("cannot read the rules of the query")
+
+
+def test_what_was_recognised_with_doubt_is_left_to_the_robust_leg_and_the_weights_keep_their_sum(open_):
+    index = open_(DenseLeg(weight=0.0), Bm25Leg(), RobustLeg())
+    words = (Word(0, 5, 0, Box(0.0, 0.0, 0.1, 0.1), 0.25),)
+    index.add(
+        index.passage(text, caller_id=id, provenance=Provenance("s", 1, words) if id == "0" else None)
+        for id, text in texts(30).items()
+    )
+    weights = {
+        hit.passage.caller_id == "0": {name: leg.weight for name, leg in stages(hit, "leg").items()}
+        for hit in index.search(ASKED, k=10)
+    }
+    learned = {name: worth.weight for name, worth in index.learned.legs.items()}
+    assert weights[False]["robust"] == learned["robust"] < weights[True]["robust"]
+    assert sum(weights[True].values()) == pytest.approx(sum(learned.values()))
+    assert weights[True]["bm25"] / weights[True]["robust"] == pytest.approx(
+        0.25 * learned["bm25"] / learned["robust"]
+    )
 
 
 def test_several_queries_are_each_fused_by_evidence_and_then_joined(index):
