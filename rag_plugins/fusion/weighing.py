@@ -65,14 +65,21 @@ class Weighing:
     queries: int
 
 
-def weigh(cases: Sequence[Case], start: Mapping[str, float], kinds: Collection[str] = ()) -> Weighing:
+def weigh(
+    cases: Sequence[Case],
+    start: Mapping[str, float],
+    kinds: Collection[str] = (),
+    kept: Collection[str] = (),
+) -> Weighing:
     """The weights that find the answers best, departing from `start` only by sure gains.
 
     Each of `kinds`, by default those of the cases, has to gain: with few cases or none it agrees to nothing.
+    Legs that are `kept` have the weight they start with: the cases cannot tell what these are for.
     """
     judged = _Judged(cases, list(start), kinds)
-    weights = _without_hopeless(judged, np.array(list(start.values()), np.float64))
-    weights = _improved(judged, weights)
+    free = [n for n, leg in enumerate(start) if leg not in kept]
+    weights = _without_hopeless(judged, np.array(list(start.values()), np.float64), free)
+    weights = _improved(judged, weights, free)
     legs = dict(zip(start, np.eye(len(start)), strict=True))
     return Weighing(
         weights=dict(zip(start, weights.tolist(), strict=True)),
@@ -102,12 +109,12 @@ def _gain(weights: Mapping[str, float], start: Mapping[str, float], cases: Seque
     return judged.values(ours) - judged.values(before)
 
 
-def _without_hopeless(judged: _Judged, weights: Values) -> Values:
+def _without_hopeless(judged: _Judged, weights: Values, free: Sequence[int]) -> Values:
     """Weight 0 for legs that find little and add nothing; the least useful goes first, the best stays."""
     alone = [judged.values(only) for only in np.eye(len(weights))]
     best = max((_mean(values) for values in alone), default=0.0)
     order = sorted(range(len(weights)), key=lambda n: _mean(alone[n]))
-    for n in order[:-1]:
+    for n in (n for n in order[:-1] if n in free):
         rest = weights.copy()
         rest[n] = 0.0
         little = _mean(alone[n]) + _SURE * _error(alone[n]) < _HOPELESS * best
@@ -116,11 +123,11 @@ def _without_hopeless(judged: _Judged, weights: Values) -> Values:
     return weights
 
 
-def _improved(judged: _Judged, weights: Values) -> Values:
+def _improved(judged: _Judged, weights: Values, free: Sequence[int]) -> Values:
     """One leg after another, as long as a factor is a sure gain in every kind of query."""
     for _ in range(_ROUNDS):
         now = judged.values(weights)
-        tried = [_scaled(weights, n, factor) for n in np.flatnonzero(weights).tolist() for factor in _FACTORS]
+        tried = [_scaled(weights, n, factor) for n in free if weights[n] for factor in _FACTORS]
         sure = [(judged.surely(judged.values(each) - now), each) for each in tried]
         gain, better = max(sure, key=lambda item: item[0], default=(0.0, weights))
         if gain <= 0.0:

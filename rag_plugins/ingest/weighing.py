@@ -213,7 +213,10 @@ class FusionKeeper:
         self, cases: Sequence[Case], scales: Mapping[str, Scale], source: Source, kept: Learned | None = None
     ) -> Learned:
         start = {leg.name: 1.0 / self._alike(leg) for leg in self._counted}
-        found = weigh(cases, start, KINDS if source == "known items" else ())
+        made = source == "known items"
+        # No sentence asks for what pictures alone show.
+        pictures = [leg.name for leg in self._counted if leg.reads == "image"] if made else []
+        found = weigh(cases, start, KINDS if made else (), pictures)
         legs = {
             name: LegWorth(scales[name], found.weights[name], found.alone[name], found.without[name])
             for name in start
