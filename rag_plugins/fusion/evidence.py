@@ -18,8 +18,11 @@ from rag_plugins.fusion.normalising import Ranking
 
 __all__ = ["Linear", "NormalTail", "Scale", "evidence", "mean_excess"]
 
-_FAR = 8.0
-"""Deviations from which on the chance is taken from its asymptotic series: exact to 1e-4 nats there."""
+_FAR = 30.0
+"""Deviations from which on the chance is taken from its asymptotic series: exact to 1e-7 nats there.
+
+From 38 on it is no number that a float has.
+"""
 
 _NATS_OF_EXCESS = 4.0
 """By how much a list's scores are above its last, on average: BM25's by 3.5 to 5.7 on seven collections."""

@@ -36,12 +36,12 @@ def rankings(draw, ids=ids):
     ],
 )
 def test_nats_are_those_of_the_normal_tail(z, nats):
-    assert STANDARD.nats(z) == pytest.approx(nats, abs=1e-4)
+    assert STANDARD.nats(z) == pytest.approx(nats, abs=1e-6)
 
 
 @given(st.floats(-20.0, 37.0))
 def test_nats_follow_the_complementary_error_function_as_far_as_that_goes(z):
-    assert STANDARD.nats(z) == pytest.approx(-math.log(0.5 * math.erfc(z / math.sqrt(2.0))), abs=1e-4)
+    assert STANDARD.nats(z) == pytest.approx(-math.log(0.5 * math.erfc(z / math.sqrt(2.0))), abs=1e-6)
 
 
 @given(numbers, st.floats(1e-3, 5.0))
@@ -51,10 +51,10 @@ def test_nats_grow_with_the_score(z, more):
         assert STANDARD.nats(z + more) > STANDARD.nats(z)
 
 
-@given(st.floats(6.0, 38.0))
+@given(st.floats(6.0, 38.0) | st.floats(29.999999, 30.0))
 def test_there_is_no_step_where_the_series_takes_over(z):
-    # The slope is about z.
-    assert STANDARD.nats(z + 1e-6) - STANDARD.nats(z) == pytest.approx(1e-6 * z, abs=1e-4)
+    # The slope is about z, and a little more.
+    assert STANDARD.nats(z + 1e-6) - STANDARD.nats(z) == pytest.approx(1e-6 * z, abs=3e-7)
 
 
 @given(rankings(), st.floats(0.125, 8.0), st.floats(-4.0, 4.0), st.sampled_from([3, 100]))
