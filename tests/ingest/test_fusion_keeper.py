@@ -279,6 +279,7 @@ def test_a_leg_that_reads_images_takes_part(tmp_path, encoder):
         assert set(learned.legs) == {"dense", "bm25", "image"} and learned.rows == 30
         # Words that name no colour tell pictures apart as little as chance does.
         assert learned.legs["image"].alone < 0.5 and learned.together > 0.9
+        assert learned.legs["image"].weight == 1.0  # What these are asked for no sentence of a text says.
         found = index.search("the blue one", legs=["image"], k=3)
         assert all(int(id) % 3 == 2 for id in ids(found))
 
