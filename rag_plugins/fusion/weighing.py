@@ -110,14 +110,13 @@ def _gain(weights: Mapping[str, float], start: Mapping[str, float], cases: Seque
 
 
 def _without_hopeless(judged: _Judged, weights: Values, free: Sequence[int]) -> Values:
-    """Weight 0 for legs that find little and add nothing; the least useful goes first, the best stays."""
+    """Weight 0 for legs that surely find little in each kind of query, and add nothing; the worst first."""
     alone = [judged.values(only) for only in np.eye(len(weights))]
-    best = max((_mean(values) for values in alone), default=0.0)
-    order = sorted(range(len(weights)), key=lambda n: _mean(alone[n]))
-    for n in (n for n in order[:-1] if n in free):
+    *others, best = sorted(range(len(weights)), key=lambda n: _mean(alone[n]))
+    for n in (n for n in others if n in free):
         rest = weights.copy()
         rest[n] = 0.0
-        little = _mean(alone[n]) + _SURE * _error(alone[n]) < _HOPELESS * best
+        little = judged.surely(_HOPELESS * alone[best] - alone[n]) > 0.0
         if little and judged.mean(weights) - judged.mean(rest) < _NOTHING:
             weights = rest
     return weights

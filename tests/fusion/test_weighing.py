@@ -213,3 +213,22 @@ def test_what_is_found_for_nothing_is_found_and_what_is_not_is_not():
     assert alone == {"lexical": 1.0, "dense": 0.0}
     tenth = weigh([case(lexical=found(1.0), dense={})], EQUAL).alone["lexical"]
     assert tenth == pytest.approx(AT_TENTH)
+
+
+def test_a_leg_that_finds_little_in_one_kind_of_query_alone_stays():
+    """What repeats a passage's words says nothing of a leg that reads what they mean."""
+    literal = [
+        Case("literal", {"words": {"a": 9.0, "b": 1.0}, "meaning": {"b": 2.0}}, {"a": 1}) for _ in range(30)
+    ]
+    meant = [Case("meant", {"words": {"b": 0.1}, "meaning": {"a": 2.0}}, {"a": 1}) for _ in range(30)]
+    start = {"words": 1.0, "meaning": 1.0}
+    assert weigh(literal, start).weights == {"words": 1.0, "meaning": 0.0}
+    assert weigh(literal, start, ["literal", "meant"]).weights == start
+    assert weigh([*literal, *meant], start).weights["meaning"] > 0
+
+
+def test_legs_that_are_kept_have_the_weight_they_start_with():
+    cases = [Case("one", {"words": {"a": 9.0}, "picture": {"b": 2.0}}, {"a": 1}) for _ in range(30)]
+    start = {"words": 1.0, "picture": 1.0}
+    assert weigh(cases, start).weights["picture"] == 0.0
+    assert weigh(cases, start, kept=["picture"]).weights == start
