@@ -35,7 +35,7 @@ def open_(collection, tmp_path):
         store = make_store(uri, config, [leg], collection, tenant)
         opened.append(store)
         keeper = FunnelKeeper(store, leg, config.legs[0], tenant)
-        writer = Writer(store, RowMaker([leg], {}, store.assets), tenant, funnels=[keeper])
+        writer = Writer(store, RowMaker([leg], {}, store.assets), tenant, settlers=[keeper])
 
         def write(count, start=0):
             writer.add(passages(count, start, tenant))
