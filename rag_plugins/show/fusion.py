@@ -112,7 +112,7 @@ def show_learned(learned: Learned) -> None:
 
 def _legs(weights: Mapping[str, float], learned: Learned | None) -> Table:
     columns = ("alone", "without it", "a score says") if learned else ()
-    table = listing("Legs, and nDCG@10 of answers known" if learned else "Legs", "leg", "weight", *columns)
+    table = listing("nDCG@10 of known answers" if learned else "", "leg", "weight", *columns)
     for name, weight in weights.items():
         worth = learned.legs.get(name) if learned else None
         table.add_row(Text(name), f"{weight:.3g}" if weight else "0: not run", *_cells(worth))

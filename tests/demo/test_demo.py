@@ -66,7 +66,7 @@ def test_the_terminal_shows_question_place_passage_and_trace(ran: Ran) -> None:
         assert question.text in ran.printed
         assert where(answer.hits[0].passage) in ran.printed
         assert answer.hits[0].passage.llm_text.split()[0] in ran.printed
-    for stage in ("dense", "bm25", "minmax", "late-interaction", "final"):
+    for stage in ("dense", "bm25", "adaptive", "late-interaction", "final", "bm25 weighed: "):
         assert stage in ran.printed
 
 
