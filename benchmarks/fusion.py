@@ -77,7 +77,7 @@ def summary(measured: Mapping[str, Measured]) -> dict[str, JsonValue]:
     """What is asked of the sets together."""
     each = measured.values()
     shares = {name: share for name, one in measured.items() if (share := one.share) is not None}
-    seconds = [one.wall / one.passages * 10_000 for one in each if one.passages >= _SAMPLED]
+    large = [one for one in each if one.passages >= _SAMPLED]
     summary = {
         "worst_vs_best_leg": min(one.scores["adaptive"] - one.best_leg for one in each),
         "mean_vs_minmax": fmean(one.scores["adaptive"] - one.scores["minmax"] for one in each),
@@ -90,7 +90,8 @@ def summary(measured: Mapping[str, Measured]) -> dict[str, JsonValue]:
         },
         "extra_ms_per_query": max(one.extra_ms for one in each),
         "learn_seconds": max(one.wall for one in each),
-        "learn_seconds_10k": max(seconds, default=None),
+        "learn_seconds_10k": max((one.wall / one.passages * 10_000 for one in large), default=None),
+        "learn_cpu_seconds_10k": max((one.cpu / one.passages * 10_000 for one in large), default=None),
     }
     return _rounded(summary)
 
