@@ -89,16 +89,15 @@ class Blurred(Meaning):
 
 
 class HalfRead(Meaning):
-    """Words in CJK characters are unknown to it, and it says so."""
+    """A letter is a token; CJK characters are unknown to it, and it says so."""
 
     fingerprint = {"model": "half read"}
 
     def query_spans(self, query):
-        spans, start = ([], []), 0
-        for word in query.split():
-            start = query.index(word, start)
-            spans[word[0] >= "\u3000"].append((start, start + len(word)))
-            start += len(word)
+        spans = ([], [])
+        for n, char in enumerate(query):
+            if not char.isspace():
+                spans[char >= "\u3000"].append((n, n + 1))
         return spans
 
 

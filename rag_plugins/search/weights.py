@@ -54,11 +54,11 @@ def adapted(query: str | Query, leg: Leg, learned: Learned, literal: bool, named
 
 
 def _unread(leg: Leg, text: str) -> float:
-    """The share of the query's letters in tokens that the leg's model has no entry for, 0 to 1.
+    """The share of the query's tokens that the leg's model has no entry for, 0 to 1.
 
     From half on its vector says nothing of the query: the weight is 0 there.
     """
     if not isinstance(leg.encoder, TokenModel):
         return 0.0
-    read, unread = (sum(end - start for start, end in spans) for spans in leg.encoder.query_spans(text))
+    read, unread = map(len, leg.encoder.query_spans(text))
     return unread / (read + unread) if unread else 0.0

@@ -77,10 +77,17 @@ def test_the_commands_run(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_configuration_and_the_dictionary_are_accepted(tmp_path: Path) -> None:
-    configuration, funnel, dual, stages, dictionary = sorted(
+    configuration, funnel, dual, stages, fusion, dictionary = sorted(
         blocks("toml"),
-        key=lambda block: ("[terms]" in block, block.startswith("[[rerank]]"), "[ingest]" in block),
+        key=lambda block: (
+            "[terms]" in block,
+            "[fusion]" in block,
+            block.startswith("[[rerank]]"),
+            "[ingest]" in block,
+        ),
     )
+    weighed = Config.make(tomllib.loads(fusion))
+    assert (weighed.fusion.method, [leg.weight for leg in weighed.legs]) == ("minmax", [0.3, 0.7])
     assert [leg.kind for leg in Config.make(tomllib.loads(configuration)).legs] == ["dense", "bm25"]
     assert Config.make(tomllib.loads(funnel)).legs[0].funnel == Funnel([(96, 200), (384,)])
     both = Config.make(tomllib.loads(dual))
