@@ -148,15 +148,9 @@ _MULTI_QA = DenseLeg(model="multi-qa-MiniLM-L6-cos-v1")
 PIPELINES: dict[str, Config] = {
     "local": Config(),
     "local-qa": Config(legs=(_MULTI_QA, Bm25Leg())),
-    "local-sparse": Config(
-        legs=(
-            DenseLeg(weight=0.45),
-            Bm25Leg(weight=0.35),
-            Bm25Leg(name="wordpiece", analysis="wordpiece", weight=0.2),
-        )
-    ),
+    "local-sparse": Config(legs=(DenseLeg(), Bm25Leg(), Bm25Leg(name="wordpiece", analysis="wordpiece"))),
     "splade": Config(legs=(DenseLeg(), Bm25Leg(), SparseLeg(model="granite-embedding-30m-sparse"))),
-    "scans": Config(legs=(DenseLeg(), Bm25Leg(), RobustLeg(weight=4.0))),
+    "scans": Config(legs=(DenseLeg(), Bm25Leg(), RobustLeg())),
     "bge-m3": Config(legs=(DenseLeg(model="bge-m3"), SparseLeg(model="bge-m3"), Bm25Leg())),
     "cascade": Config(rerank=(LateInteractionConfig(depth=100), CrossEncoderConfig(depth=30))),
     "lexical": Config(legs=(Bm25Leg(),), rerank=()),

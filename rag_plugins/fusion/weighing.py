@@ -70,21 +70,30 @@ def weigh(
     start: Mapping[str, float],
     kinds: Collection[str] = (),
     kept: Collection[str] = (),
+    needed: Collection[str] = (),
+    alike: Sequence[Collection[str]] = (),
 ) -> Weighing:
     """The weights that find the answers best, departing from `start` only by sure gains.
 
     Each of `kinds`, by default those of the cases, has to gain: with few cases or none it agrees to nothing.
-    Legs that are `kept` have the weight they start with: the cases cannot tell what these are for.
+    Legs that are `kept` have the weight they start with: the cases cannot tell what these are for. Those that
+    are `needed` are not left out: they are for passages that few cases ask for. Of legs that are `alike`,
+    which share one vote, one may get all of it: no kind of query favours any of them.
     """
     judged = _Judged(cases, list(start), kinds)
-    free = [n for n, leg in enumerate(start) if leg not in kept]
-    weights = _without_hopeless(judged, np.array(list(start.values()), np.float64), free)
+    legs = list(start)
+    free = [n for n, leg in enumerate(legs) if leg not in kept]
+    spare = [n for n in free if legs[n] not in needed]
+    weights = np.array(list(start.values()), np.float64)
+    for group in alike:
+        weights = _spoken_for(judged, weights, [n for n in free if legs[n] in group], spare)
+    weights = _without_hopeless(judged, weights, spare)
     weights = _improved(judged, weights, free)
-    legs = dict(zip(start, np.eye(len(start)), strict=True))
+    each = dict(zip(legs, np.eye(len(legs)), strict=True))
     return Weighing(
         weights=dict(zip(start, weights.tolist(), strict=True)),
-        alone={leg: judged.mean(only) for leg, only in legs.items()},
-        without={leg: judged.mean(weights * (1.0 - only)) for leg, only in legs.items()},
+        alone={leg: judged.mean(only) for leg, only in each.items()},
+        without={leg: judged.mean(weights * (1.0 - only)) for leg, only in each.items()},
         together=judged.mean(weights),
         queries=len(cases),
     )
@@ -109,11 +118,28 @@ def _gain(weights: Mapping[str, float], start: Mapping[str, float], cases: Seque
     return judged.values(ours) - judged.values(before)
 
 
-def _without_hopeless(judged: _Judged, weights: Values, free: Sequence[int]) -> Values:
+def _spoken_for(judged: _Judged, weights: Values, group: Sequence[int], spare: Sequence[int]) -> Values:
+    """The vote of the group by the one leg that finds more with it than all do together, where one does."""
+    now = judged.values(weights)
+    tried: list[tuple[float, Values]] = []
+    for n in group:
+        others = [other for other in group if other != n]
+        if not others or not set(others) <= set(spare):
+            continue
+        each = weights.copy()
+        each[list(group)] = 0.0
+        each[n] = weights[list(group)].sum()
+        gains = judged.values(each) - now
+        tried.append((_mean(gains) - _error(gains), each))
+    gain, better = max(tried, key=lambda item: item[0], default=(0.0, weights))
+    return better if gain > 0.0 else weights
+
+
+def _without_hopeless(judged: _Judged, weights: Values, spare: Sequence[int]) -> Values:
     """Weight 0 for legs that surely find little in each kind of query, and add nothing; the worst first."""
     alone = [judged.values(only) for only in np.eye(len(weights))]
     *others, best = sorted(range(len(weights)), key=lambda n: _mean(alone[n]))
-    for n in (n for n in others if n in free):
+    for n in (n for n in others if n in spare):
         rest = weights.copy()
         rest[n] = 0.0
         little = judged.surely(_HOPELESS * alone[best] - alone[n]) > 0.0

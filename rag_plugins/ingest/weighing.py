@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
 from random import Random
 from typing import cast
@@ -26,16 +26,17 @@ from rag_plugins.fusion import (
     mean_excess,
     weigh,
 )
+from rag_plugins.ingest.asking import DEPTH, Asked, Asker
 from rag_plugins.ingest.judgements import judgements
-from rag_plugins.ingest.known_items import KINDS, KnownItem, known_items
+from rag_plugins.ingest.known_items import KINDS, known_items
 from rag_plugins.ingest.sentences import count_words
-from rag_plugins.legs.search import LegSearch, QueryVectors
+from rag_plugins.legs.search import LegSearch
 from rag_plugins.models.bm25 import Bm25Encoder
-from rag_plugins.models.protocols import Encoder, Leg, Representation
+from rag_plugins.models.protocols import Leg, Representation
 from rag_plugins.store.learned import LearnedRecord
 from rag_plugins.store.milvus import MilvusStore
-from rag_plugins.types import EmbedText, embed_text
-from rag_plugins.vectors import Matrix, SparseVector
+from rag_plugins.types import embed_text
+from rag_plugins.vectors import Matrix
 
 __all__ = ["ENOUGH", "FusionKeeper"]
 
@@ -51,9 +52,6 @@ _PASSAGES_AN_ITEM = 20
 
 _BACKGROUND = 1000
 """Passages that say which scores come by chance."""
-
-_DEPTH = 100
-"""Hits a leg, as a search for 10 has it."""
 
 _SAME = 1e-6
 """Deviation of cosines below which they tell nothing apart."""
@@ -72,6 +70,7 @@ class FusionKeeper:
         self._store = store
         self._legs = legs
         self._counted = [leg for leg in legs.legs.values() if leg.weight != 0]
+        self._asker = Asker(legs, self._counted)
         self._record = record
         self._most = inf  # As many passages as there may be: they are counted only where that matters.
         self._failed = 0
@@ -103,8 +102,8 @@ class FusionKeeper:
         documents = {passage.id: passage.doc_id for batch in self._store.scan() for passage in batch}
         judged = judgements(queries, relevant, set(documents.values()))
         items = known_items(self._sample())
-        scales = self._scales(self._ask([item.query for item in items]))
-        asked = self._ask([queries[id] for id in judged])
+        scales = self._scales(self._asker.ask([item.query for item in items]))
+        asked = self._asker.ask([queries[id] for id in judged])
         cases = [
             Case("labels", _evidence(asked.rankings_of(queries[id]), scales), grades, documents)
             for id, grades in judged.items()
@@ -113,9 +112,9 @@ class FusionKeeper:
 
     def _learn(self, log: Sequence[str], kept: Learned | None) -> Learned:
         items = known_items(self._sample(), [words for query in log if (words := count_words(query))])
-        asked = self._ask([*(item.query for item in items), *log])
+        asked = self._asker.ask([*(item.query for item in items), *log])
         scales = self._scales(asked)
-        rankings = self._with_rests(items, asked)
+        rankings = self._asker.with_rests(items, asked)
         cases = [
             Case(item.kind, _evidence(of_item, scales), {item.id: 1})
             for item, of_item in zip(items, rankings, strict=True)
@@ -143,22 +142,10 @@ class FusionKeeper:
         views = self._store.views(Random(0).sample(ids, count))
         return {id: view.text for id, of_passage in views.items() if (view := embed_text(of_passage))}
 
-    def _ask(self, queries: Sequence[str]) -> _Asked:
-        texts = list(dict.fromkeys(queries))
-        vectors = self._legs.encode(texts, self._counted) if texts else {}
-        rankings: dict[str, list[Ranking]] = {}
-        for leg in self._counted:
-            of_leg = vectors.get(leg.name, [None] * len(texts))
-            found = [
-                self._legs.rank(leg, text, vector, _DEPTH) for text, vector in zip(texts, of_leg, strict=True)
-            ]
-            rankings[leg.name] = [each.ranking for each in found]
-        return _Asked({text: n for n, text in enumerate(texts)}, vectors, rankings)
-
-    def _scales(self, asked: _Asked) -> dict[str, Scale]:
+    def _scales(self, asked: Asked) -> dict[str, Scale]:
         return {leg.name: self._scale(leg, asked) for leg in self._counted}
 
-    def _scale(self, leg: Leg, asked: _Asked) -> Scale:
+    def _scale(self, leg: Leg, asked: Asked) -> Scale:
         if isinstance(leg.encoder, Bm25Encoder):
             return Linear(leg.encoder.nats)
         if leg.representation is Representation.DENSE and leg.name in asked.vectors:
@@ -175,48 +162,15 @@ class FusionKeeper:
         deviation = float(cosines.std(axis=1).mean())
         return NormalTail(float(cosines.mean()), deviation) if deviation > _SAME else Linear(0.0)
 
-    def _with_rests(self, items: Sequence[KnownItem], asked: _Asked) -> list[dict[str, Ranking]]:
-        """By item and leg what it finds where the passage asked for is its rest."""
-        rankings = [asked.rankings_of(item.query) for item in items]
-        for leg in self._counted:
-            if leg.reads != "text":
-                continue
-            scores = self._rest_scores(leg, items, asked)
-            for item, of_item, score in zip(items, rankings, scores, strict=True):
-                if score is not None:
-                    of_item[leg.name] = _replaced(of_item[leg.name], item.id, score)
-        return rankings
-
-    def _rest_scores(self, leg: Leg, items: Sequence[KnownItem], asked: _Asked) -> list[float | None]:
-        """What the leg gives the rest of each item, None for those that are asked for as they are."""
-        if leg.name in self._legs.lexical:
-            explain = self._legs.lexical[leg.name].explain
-            return [
-                None
-                if item.rest is None
-                else sum(match.score for match in explain(item.query, [(EmbedText(item.rest),)])[0])
-                for item in items
-            ]
-        rests = list(dict.fromkeys(item.rest for item in items if item.rest is not None))
-        if not rests:
-            return [None] * len(items)  # Not every encoder makes nothing of nothing.
-        encoder = cast("Encoder", leg.encoder)
-        made = encoder.encode_documents([EmbedText(rest) for rest in rests], frozenset({leg.representation}))
-        vectors = list(made.dense) if made.dense is not None else list(made.sparse or ())
-        of_rest = dict(zip(rests, vectors, strict=True))
-        return [
-            None if item.rest is None else _inner(asked.vector(leg.name, item.query), of_rest[item.rest])
-            for item in items
-        ]
-
     def _put(
         self, cases: Sequence[Case], scales: Mapping[str, Scale], source: Source, kept: Learned | None = None
     ) -> Learned:
-        start = {leg.name: 1.0 / self._alike(leg) for leg in self._counted}
+        start = {name: 1.0 / len(group) for group in self._alike for name in group}
         made = source == "known items"
         # No sentence asks for what pictures alone show.
         pictures = [leg.name for leg in self._counted if leg.reads == "image"] if made else []
-        found = weigh(cases, start, KINDS if made else (), pictures)
+        robust = [leg.name for leg in self._counted if leg.robust]
+        found = weigh(cases, start, KINDS if made else (), pictures, robust, self._alike)
         legs = {
             name: LegWorth(scales[name], found.weights[name], found.alone[name], found.without[name])
             for name in start
@@ -229,40 +183,14 @@ class FusionKeeper:
         self._record.put(learned)
         return learned
 
-    def _alike(self, leg: Leg) -> int:
-        """Legs that look at the same (words, meaning, picture): they agree, so together they count once."""
-        looks = (leg.reads, leg.representation)
-        return sum((each.reads, each.representation) == looks for each in self._counted)
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """Queries by their text: which row of `vectors` and `rankings`, by leg, is theirs."""
-
-    rows: Mapping[str, int]
-    vectors: QueryVectors
-    rankings: Mapping[str, Sequence[Ranking]]
-
-    def rankings_of(self, query: str) -> dict[str, Ranking]:
-        return {leg: of_leg[self.rows[query]] for leg, of_leg in self.rankings.items()}
-
-    def vector(self, leg: str, query: str) -> Matrix | SparseVector:
-        return self.vectors[leg][self.rows[query]]
+    @property
+    def _alike(self) -> list[list[str]]:
+        """Legs by what they look at (words, meaning, picture): those that look at the same share one vote."""
+        groups: dict[tuple[str, Representation], list[str]] = {}
+        for leg in self._counted:
+            groups.setdefault((leg.reads, leg.representation), []).append(leg.name)
+        return list(groups.values())
 
 
 def _evidence(rankings: Mapping[str, Ranking], scales: Mapping[str, Scale]) -> dict[str, dict[str, float]]:
-    return {leg: evidence(ranking, scales[leg], _DEPTH) for leg, ranking in rankings.items()}
-
-
-def _replaced(ranking: Ranking, id: str, score: float) -> Ranking:
-    """The passage at another score; out of a full list where it would not have come into it."""
-    others = [hit for hit in ranking if hit[0] != id]
-    if score <= 0.0 or (len(ranking) >= _DEPTH and score < ranking[-1][1]):
-        return others
-    return sorted([*others, (id, score)], key=lambda hit: (-hit[1], hit[0]))
-
-
-def _inner(query: Matrix | SparseVector, document: Matrix | SparseVector) -> float:
-    if isinstance(query, SparseVector) and isinstance(document, SparseVector):
-        return query.dot(document)
-    return float(np.dot(cast("Matrix", query), cast("Matrix", document)))
+    return {leg: evidence(ranking, scales[leg], DEPTH) for leg, ranking in rankings.items()}

@@ -232,3 +232,25 @@ def test_legs_that_are_kept_have_the_weight_they_start_with():
     start = {"words": 1.0, "picture": 1.0}
     assert weigh(cases, start).weights["picture"] == 0.0
     assert weigh(cases, start, kept=["picture"]).weights == start
+
+
+def test_of_legs_that_are_alike_the_one_that_finds_more_alone_has_their_vote():
+    cases = [
+        Case(
+            "one",
+            {"words": {"b": 5.0, "a": 1.0}, "robust": {"a": 2.0, "b": 1.0}, "meaning": {"b": 1.0}},
+            {"a": 1},
+        )
+        for _ in range(30)
+    ]
+    start = {"meaning": 0.5, "words": 0.5, "robust": 0.5}
+    alike = [["meaning"], ["words", "robust"]]
+    assert weigh(cases, start, alike=alike).weights["words"] == 0.0
+    assert weigh(cases, start, needed=["words"], alike=alike).weights["words"] > 0.0
+
+
+def test_a_leg_that_is_needed_is_not_left_out():
+    cases = [Case("one", {"words": {"a": 9.0}, "robust": {"b": 2.0}}, {"a": 1}) for _ in range(30)]
+    start = {"words": 1.0, "robust": 1.0}
+    assert weigh(cases, start).weights["robust"] == 0.0
+    assert weigh(cases, start, needed=["robust"]).weights["robust"] > 0.0
