@@ -39,7 +39,7 @@ class NormalTail:
         """-log of the chance of at least this score."""
         z = (score - self.mean) / self.deviation
         if z < _FAR:
-            return -math.log(0.5 * math.erfc(z / math.sqrt(2.0)))
+            return -math.log(0.5 * math.erfc(z * math.sqrt(0.5)))
         series = 1.0 - 1.0 / z**2 + 3.0 / z**4
         return 0.5 * z**2 + math.log(z * math.sqrt(2.0 * math.pi) / series)
 
@@ -65,12 +65,9 @@ def evidence(ranking: Ranking, scale: Scale, depth: int) -> dict[str, float]:
     A full list says of what is not in it only that it is no better than its last, so nats count from there;
     one that is not full has all that there is. The first of a duplicate id counts.
     """
-    found = once(ranking)
-    if not found:
-        return {}
-    nats = {id: scale.nats(score) for id, score in found}
-    floor = min(nats.values()) if len(ranking) >= depth else 0.0
-    return {id: max(value - floor, 0.0) for id, value in nats.items()}
+    nats = {id: scale.nats(score) for id, score in once(ranking)}
+    floor = min(nats.values()) if nats and len(ranking) >= depth else 0.0
+    return {id: value - floor if value > floor else 0.0 for id, value in nats.items()}
 
 
 def mean_excess(rankings: Iterable[Ranking]) -> Linear:

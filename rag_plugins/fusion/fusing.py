@@ -70,15 +70,18 @@ def add_up(
     """Weighted sum of comparable scores by leg and passage id, best first; see `fuse`."""
     parts: dict[str, dict[str, float]] = {}
     for leg, of_leg in scores.items():
+        weight = weights[leg]
         for id, value in of_leg.items():
-            parts.setdefault(id, {})[leg] = own.get(id, weights)[leg] * value
+            share = own[id][leg] if id in own else weight
+            if id in parts:
+                parts[id][leg] = share * value
+            else:
+                parts[id] = {leg: share * value}
     fused = [Fused(id, math.fsum(by_leg.values()), by_leg) for id, by_leg in parts.items()]
     return sorted(fused, key=lambda item: (-item.score, item.id))
 
 
 def once(ranking: Ranking) -> Ranking:
     """Each id where it stands first."""
-    first: dict[str, float] = {}
-    for id, score in ranking:
-        first.setdefault(id, score)
-    return list(first.items())
+    first = dict(reversed(ranking))
+    return ranking if len(first) == len(ranking) else [(id, first[id]) for id in dict(ranking)]

@@ -47,7 +47,7 @@ def adapted(query: str | Query, leg: Leg, learned: Learned, literal: bool, named
     if has_rules(query) and not literal:
         weight *= _UNRULED
         why.append("cannot read the rules of the query")
-    if not literal and (unread := _unread(leg, words(query))):
+    if weight and not literal and (unread := _unread(leg, words(query))):
         weight *= max(0.0, 1.0 - 2.0 * unread)
         why.append(f"{unread:.0%} of the query is unknown to its model")
     return LegWeight(weight, "; ".join(why))
@@ -58,7 +58,8 @@ def _unread(leg: Leg, text: str) -> float:
 
     From half on its vector says nothing of the query: the weight is 0 there.
     """
-    if not isinstance(leg.encoder, TokenModel):
+    # Every vocabulary has these letters, and no query should wait for being cut into tokens twice.
+    if text.isascii() or not isinstance(leg.encoder, TokenModel):
         return 0.0
     read, unread = map(len, leg.encoder.query_spans(text))
     return unread / (read + unread) if unread else 0.0
