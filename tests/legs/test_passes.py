@@ -10,12 +10,12 @@ from transformers import ColPaliForRetrieval, ColPaliProcessor
 
 from rag_plugins.config import ComputeConfig, PageTokensLeg, StoreConfig
 from rag_plugins.filters import where
+from rag_plugins.legs.passes import TokenPass
 from rag_plugins.models.protocols import Encoding, Representation
 from rag_plugins.models.tokens import max_similarities, pack_tokens, unpack_tokens
 from rag_plugins.models.visual.images import decoded
 from rag_plugins.models.visual.muvera import FIRST_PASSES
 from rag_plugins.models.visual.page_tokens import PageTokensEncoder
-from rag_plugins.legs.passes import TokenPass
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.store.schema import Row, VectorField
 from rag_plugins.types import EmbedImage, Passage, passage_id
