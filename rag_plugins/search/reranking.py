@@ -98,8 +98,12 @@ def _probabilities(scores: Scores, settings: RerankerConfig, scale: Scale) -> Se
 
 
 def below(rest: Ranking) -> list[Reranked]:
-    """What was not read, in the order it had, below every blended score, which is at least 0."""
-    return [Reranked(id, score - 1.0) for id, score in rest]
+    """What was not read, in the order it had, below every blended score, which is at least 0.
+
+    Scores of fusion have no upper bound: they are lowered by the best of these, or by 1 where none is above.
+    """
+    most = max([1.0, *(score for _, score in rest)])
+    return [Reranked(id, score - most) for id, score in rest]
 
 
 def pruned(

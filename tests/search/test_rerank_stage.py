@@ -55,6 +55,13 @@ def test_what_was_not_read_keeps_its_order_below_all_that_was():
     assert 0.0 >= rest[0].score > rest[1].score
 
 
+@given(st.lists(st.floats(0.0, 1e4), min_size=1))
+def test_what_was_not_read_is_below_whatever_fusion_says_of_it(nats):
+    rest = sorted(nats, reverse=True)
+    lowered = [item.score for item in below([(str(n), score) for n, score in enumerate(rest)])]
+    assert all(score <= 0.0 for score in lowered) and lowered == sorted(lowered, reverse=True)
+
+
 def test_scores_become_probabilities_where_a_calibration_is_set():
     sigmoid = CrossEncoderConfig(calibration="sigmoid")
     items = reranked(HEAD, scores(0.0, 2.0, -2.0), sigmoid, "logit")
