@@ -100,6 +100,10 @@ class HalfRead(Meaning):
                 spans[char >= "\u3000"].append((n, n + 1))
         return spans
 
+    def unread(self, query):
+        read, unread = map(len, self.query_spans(query))
+        return unread / (read + unread)
+
 
 def stages(hit, kind):
     """By leg its stage of this kind."""

@@ -90,6 +90,10 @@ class DenseEncoder:
         """Where in the query the tokens with a vector in `encode_queries` are, and those it cannot read."""
         return self._trunk.spans(query, self._query_prompt)
 
+    def unread(self, query: str) -> float:
+        """The share of the query's tokens that it cannot read, 0 to 1."""
+        return self._trunk.unread(query)
+
     def release(self) -> None:
         """Let go of the model: freed where no other encoder has it; asked again, this one loads again."""
         if "_shared" in vars(self):

@@ -121,6 +121,10 @@ class M3Encoder:
         """
         return self._trunk.spans(query_texts([query])[0], self._length)
 
+    def unread(self, query: str) -> float:
+        """The share of the query's tokens that it cannot read, 0 to 1."""
+        return self._trunk.unread(query_texts([query])[0])
+
     def terms(self, dimensions: Sequence[int]) -> list[str]:
         """The tokens of dimensions, as text."""
         return self._trunk.terms(dimensions)

@@ -99,6 +99,10 @@ class M3Trunk:
         for batch in token_batches([len(row) for row in ids], self.choice.budget):
             yield from zip(batch, self._forward([ids[n] for n in batch], tokens), strict=True)
 
+    def unread(self, text: str) -> float:
+        """See `SafeTokenizer.unread`."""
+        return self._tokenizer.unread(text)
+
     def spans(self, text: str, max_length: int) -> tuple[list[Span], list[Span]]:
         """Where in `text` the tokens with a vector are, (0, 0) for those that stand for no word of it.
 

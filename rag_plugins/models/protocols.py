@@ -130,6 +130,10 @@ class TokenModel(Encoder, Protocol):
         """Where in the query the tokens with a vector in `encode_queries` are, and those it cannot read."""
         ...
 
+    def unread(self, query: str) -> float:
+        """The share of the query's tokens that it cannot read, 0 to 1."""
+        ...
+
 
 class SparseModel(Encoder, Protocol):
     """An encoder whose sparse dimensions are terms that have names."""

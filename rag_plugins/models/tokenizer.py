@@ -42,6 +42,11 @@ class SafeTokenizer:
         """Ids of the tokens that a text is made of, however long it is."""
         return frozenset(self([text], add_special_tokens=False)["input_ids"][0]) - self.special
 
+    def unread(self, text: str) -> float:
+        """The share of a text's tokens that the vocabulary has no entry for, 0 to 1."""
+        ids: list[int] = self([text], add_special_tokens=False)["input_ids"][0]
+        return ids.count(self._tokenizer.unk_token_id) / len(ids) if ids else 0.0
+
     def _term(self, id: int) -> str:
         text: str = self._tokenizer.decode([id]).strip()
         # A token of a byte-level vocabulary may be a part of a character, or nothing but space.

@@ -165,6 +165,10 @@ class Trunk:
         read = [span for span, mine in zip(shifted, own, strict=True) if mine]
         return read, [span for span, id in zip(shifted, ids, strict=True) if id == unknown and span[1]]
 
+    def unread(self, text: str) -> float:
+        """See `SafeTokenizer.unread`."""
+        return self._shared.tokenizer.unread(text)
+
     def _own(self, ids: Sequence[int], prompt: str) -> list[bool]:
         """Which tokens are the text's: not padding, not special, not the prompt's."""
         left = self._prompt_length(prompt)

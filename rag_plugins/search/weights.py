@@ -61,5 +61,4 @@ def _unread(leg: Leg, text: str) -> float:
     # Every vocabulary has these letters, and no query should wait for being cut into tokens twice.
     if text.isascii() or not isinstance(leg.encoder, TokenModel):
         return 0.0
-    read, unread = map(len, leg.encoder.query_spans(text))
-    return unread / (read + unread) if unread else 0.0
+    return leg.encoder.unread(text)

@@ -78,6 +78,7 @@ def test_query_spans_belong_to_the_token_vectors(tiny_bert):
     read, unread = encoder.query_spans(query)
     assert [query[start:end] for start, end in read] == ["the", "pump", "s", ",", "changed", "水", "?"]
     assert [query[start:end] for start, end in unread] == ["阀"]
+    assert encoder.unread(query) == 1 / 8 and encoder.unread("") == 0.0
     assert encoder.encode_queries([query], TOKENS).tokens[0].shape == (7, 32)
 
 

@@ -206,6 +206,7 @@ class TestTerms:
         # A lone mark of a word's beginning, twice; the unknown; the end marker: no words.
         assert words == ["the", "pump", "s", ",", "changed", "", "水", "", "", "?", ""]
         assert [query[start:end] for start, end in unread] == ["\N{GRINNING FACE}"]
+        assert m3.unread(query) == 1 / 10
         assert len(m3.query_spans("red " * 200)[0]) == 63
 
 
