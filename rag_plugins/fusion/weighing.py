@@ -26,6 +26,9 @@ _SURE = 2.0
 FEWEST = 20
 """Cases from which on they say anything for sure."""
 
+_A_DEAL = 0.02
+"""nDCG that a change has to gain in each kind of query where only all of them together are sure of it."""
+
 _HOPELESS = 0.5
 """A leg is left out that finds less than this part of what the best one does, alone, and adds nothing."""
 
@@ -88,7 +91,7 @@ def weigh(
     for group in alike:
         weights = _spoken_for(judged, weights, [n for n in free if legs[n] in group], spare)
     weights = _without_hopeless(judged, weights, spare)
-    weights = _improved(judged, weights, free)
+    weights = _improved(judged, weights, free, spare)
     each = dict(zip(legs, np.eye(len(legs)), strict=True))
     return Weighing(
         weights=dict(zip(start, weights.tolist(), strict=True)),
@@ -148,11 +151,12 @@ def _without_hopeless(judged: _Judged, weights: Values, spare: Sequence[int]) ->
     return weights
 
 
-def _improved(judged: _Judged, weights: Values, free: Sequence[int]) -> Values:
+def _improved(judged: _Judged, weights: Values, free: Sequence[int], spare: Sequence[int]) -> Values:
     """One leg after another, as long as a factor is a sure gain in every kind of query."""
     for _ in range(_ROUNDS):
         now = judged.values(weights)
         tried = [_scaled(weights, n, factor) for n in free if weights[n] for factor in _FACTORS]
+        tried += [_scaled(weights, n, 0.0) for n in spare if 0.0 < weights[n] < weights.sum()]
         sure = [(judged.surely(judged.values(each) - now), each) for each in tried]
         gain, better = max(sure, key=lambda item: item[0], default=(0.0, weights))
         if gain <= 0.0:
@@ -169,6 +173,11 @@ def _scaled(weights: Values, leg: int, factor: float) -> Values:
 
 def _mean(values: Values) -> float:
     return float(values.mean()) if len(values) else 0.0
+
+
+def _low(values: Values) -> float:
+    """What the mean surely is above."""
+    return _mean(values) - _SURE * _error(values)
 
 
 def _error(values: Values) -> float:
@@ -213,9 +222,11 @@ class _Judged:
         return _mean(self.values(weights))
 
     def surely(self, gains: Values) -> float:
-        """The least gain over the kinds, less its error."""
-        least = (_mean(gains[rows]) - _SURE * _error(gains[rows]) for rows in self._rows)
-        return min(least, default=0.0)
+        """By how much every kind gains: each surely, or each a good deal and all together surely."""
+        each = min((_low(gains[rows]) for rows in self._rows), default=0.0)
+        least = min((_mean(gains[rows]) for rows in self._rows if len(rows) >= FEWEST), default=0.0)
+        few = any(len(rows) < FEWEST for rows in self._rows)
+        return each if few else max(each, min(least, _low(gains)) - _A_DEAL)
 
     def _array(self, case: Case) -> _Array:
         ids = sorted({id for leg in self.legs for id in case.evidence.get(leg, ())})

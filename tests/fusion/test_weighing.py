@@ -254,3 +254,22 @@ def test_a_leg_that_is_needed_is_not_left_out():
     start = {"words": 1.0, "robust": 1.0}
     assert weigh(cases, start).weights["robust"] == 0.0
     assert weigh(cases, start, needed=["robust"]).weights["robust"] > 0.0
+
+
+def harmed(kinds):
+    """Cases in a part of which the other leg drags the right answer down."""
+    agree = {"words": {"a": 3.0, "b": 1.0}, "meaning": {"a": 1.0}}
+    dragged = {"words": {"a": 3.0, "b": 1.0}, "meaning": dict.fromkeys("bcdefghijkl", 40.0)}
+    return [
+        Case(kind, dragged if n < harmful else agree, {"a": 1}) for kind, harmful in kinds for n in range(30)
+    ]
+
+
+def test_a_leg_that_does_harm_in_every_kind_is_left_out_where_only_all_together_are_sure_of_it():
+    start = {"words": 1.0, "meaning": 1.0}
+    # Of 30 cases 3 gain 1: .1 on average, which is less than twice its error.
+    assert weigh(harmed([("one", 3)]), start).weights == start
+    kinds = [("one", 3), ("two", 3), ("three", 3)]
+    assert weigh(harmed(kinds), start).weights == {"words": 1.0, "meaning": 0.0}
+    assert weigh(harmed(kinds), start, needed=["meaning"]).weights["meaning"] > 0.0
+    assert weigh(harmed([*kinds[:2], ("three", 0)]), start).weights == start
