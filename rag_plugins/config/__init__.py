@@ -150,7 +150,7 @@ PIPELINES: dict[str, Config] = {
     "local-qa": Config(legs=(_MULTI_QA, Bm25Leg())),
     "local-sparse": Config(legs=(DenseLeg(), Bm25Leg(), Bm25Leg(name="wordpiece", analysis="wordpiece"))),
     "splade": Config(legs=(DenseLeg(), Bm25Leg(), SparseLeg(model="granite-embedding-30m-sparse"))),
-    "scans": Config(legs=(DenseLeg(), Bm25Leg(), RobustLeg())),
+    "scans": Config(legs=(DenseLeg(), Bm25Leg(), RobustLeg(weight=4.0))),
     "bge-m3": Config(legs=(DenseLeg(model="bge-m3"), SparseLeg(model="bge-m3"), Bm25Leg())),
     "cascade": Config(rerank=(LateInteractionConfig(depth=100), CrossEncoderConfig(depth=30))),
     "lexical": Config(legs=(Bm25Leg(),), rerank=()),
