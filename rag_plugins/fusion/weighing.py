@@ -30,10 +30,7 @@ _A_DEAL = 0.02
 """nDCG that a change has to gain in each kind of query where only all of them together are sure of it."""
 
 _HOPELESS = 0.5
-"""A leg is left out that finds less than this part of what the best one does, alone, and adds nothing."""
-
-_NOTHING = 0.01
-"""nDCG that leaving such a leg out may cost."""
+"""A leg is left out that finds less than this part of what the best one does, alone, and adds no more than chance."""
 
 Values = NDArray[np.float64]
 
@@ -139,14 +136,15 @@ def _spoken_for(judged: _Judged, weights: Values, group: Sequence[int], spare: S
 
 
 def _without_hopeless(judged: _Judged, weights: Values, spare: Sequence[int]) -> Values:
-    """Weight 0 for legs that surely find little in each kind of query, and add nothing; the worst first."""
+    """Weight 0 for legs that surely find little in each kind of query, and add no more than its error."""
     alone = [judged.values(only) for only in np.eye(len(weights))]
     *others, best = sorted(range(len(weights)), key=lambda n: _mean(alone[n]))
     for n in (n for n in others if n in spare):
         rest = weights.copy()
         rest[n] = 0.0
         little = judged.surely(_HOPELESS * alone[best] - alone[n]) > 0.0
-        if little and judged.mean(weights) - judged.mean(rest) < _NOTHING:
+        added = judged.values(weights) - judged.values(rest)
+        if little and _mean(added) <= _error(added):
             weights = rest
     return weights
 

@@ -46,7 +46,7 @@ ENOUGH = 20
 _GROWTH = 1.5
 """It is learned anew when the collection has grown so many times."""
 
-_FEWEST, _MOST = 30, 150
+_FEWEST, _MOST = 60, 150
 _PASSAGES_AN_ITEM = 20
 """One passage in so many is asked for: it is encoded once more, and two queries are."""
 

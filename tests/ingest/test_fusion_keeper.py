@@ -302,7 +302,7 @@ def single_sentences(index):
 
 def test_passages_of_one_sentence_are_learned_of_too(index):
     single_sentences(index)
-    assert index.learned.queries == 30 and index.learned.together > 0.9
+    assert index.learned.queries == 60 and index.learned.together > 0.9
     assert all(worth.weight > 0 for worth in index.learned.legs.values())
 
 
