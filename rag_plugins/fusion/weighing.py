@@ -30,7 +30,7 @@ _A_DEAL = 0.02
 """nDCG that a change has to gain in each kind of query where only all of them together are sure of it."""
 
 _HOPELESS = 0.5
-"""A leg is left out that finds less than this part of what the best one does, alone, and adds no more than chance."""
+"""A leg is left out that finds less than this part of what the best one does, alone, and adds only chance."""
 
 Values = NDArray[np.float64]
 

@@ -62,7 +62,7 @@ def _reasons(hits: Hits) -> Iterator[str]:
 
 def _matches(leg: str, matches: Sequence[TermMatch]) -> Table:
     """The terms of one leg: what the query gave each, what the passage, and what came of it."""
-    table = listing(f"{leg}: {len(matches)} terms", "term", "query", "passage", "score", "by")
+    table = listing(f"{leg}: terms that match", "term", "query", "passage", "score", "by")
     for match in matches:
         numbers = (match.query_weight, match.document_weight, match.score)
         origin = match.rule or ("expansion" if match.expanded else "")
