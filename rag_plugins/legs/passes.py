@@ -15,6 +15,7 @@ from rag_plugins.models.protocols import QueryEncoder, Representation
 from rag_plugins.models.tokens import max_similarities
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.store.schema import MAX_HITS
+from rag_plugins.tracing import span
 from rag_plugins.vectors import FloatArray, Matrix
 
 __all__ = ["TokenPass"]
@@ -47,7 +48,8 @@ class TokenPass:
         Passages whose tokens are lost follow all others, in the order of the first pass and with the
         last score that one of those has. Raises `BadInput` and `StoreError`.
         """
-        encoding = self._encoder.encode_queries([query], _BOTH)
+        with span("rag_plugins.encode"):
+            encoding = self._encoder.encode_queries([query], _BOTH)
         vectors, [tokens] = encoding.dense, encoding.tokens or (np.zeros((0, 0), np.float32),)
         if vectors is None or not len(tokens):
             return [], []

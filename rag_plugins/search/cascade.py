@@ -35,8 +35,9 @@ class Cascade:
                 candidates = shortlist.read([id for id, _ in before[:depth]], stage)
             # A passage deleted by someone else since the legs ran is no longer a hit.
             head = [(id, score) for id, score in before[:depth] if id in candidates]
+            about = {"rag_plugins.reranker": name, "rag_plugins.candidates": len(head)}
             try:
-                with outcome.timed(self._clock(name)):
+                with outcome.timed(self._clock(name), "rerank", about):
                     read = _read(stage, query, head, candidates, outcome)
             except QueryTooLong as error:
                 items = [Reranked(id, score) for id, score in before]

@@ -10,6 +10,7 @@ from time import perf_counter
 from rag_plugins.fusion import Fused, Ranking
 from rag_plugins.lexical.rules import Query
 from rag_plugins.search.reranking import Judged, Reranking
+from rag_plugins.tracing import Attribute, Span, span
 from rag_plugins.types import StageScore
 
 __all__ = ["Outcome"]
@@ -52,10 +53,13 @@ class Outcome:
         return [(item.id, item.score) for item in next(found, ())]
 
     @contextmanager
-    def timed(self, stage: str) -> Generator[None]:
-        """Add the time spent inside to the stage's seconds."""
+    def timed(
+        self, stage: str, kind: str | None = None, attributes: Mapping[str, Attribute] | None = None
+    ) -> Generator[Span]:
+        """Add the time spent inside to the stage's seconds; `kind` names its span, by default the stage."""
         start = perf_counter()
-        yield
+        with span(f"rag_plugins.{kind or stage}", attributes) as current:
+            yield current
         self.seconds[stage] = self.seconds.get(stage, 0.0) + perf_counter() - start
 
     def traces(self, ids: Sequence[str]) -> dict[str, tuple[StageScore, ...]]:

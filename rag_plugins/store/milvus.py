@@ -50,14 +50,14 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
         self.state = state
         self.assets = assets
         self._engine = engine
-        self._name = header.collection
+        self.collection = header.collection
         self._fields = {field.name: field for field in header.fields}
         self._tenant = scope_of(tenant)
-        self._rows = Rows(engine, self._name, self._tenant, state)
+        self._rows = Rows(engine, self.collection, self._tenant, state)
         records = PrefixRecords(state, self._tenant, self.shared("prefixes", Known))
         self.prefix_fields = PrefixFields(self._rows, header.fields, records, alone=self.is_file)
         self._nearest = Nearest(self._rows, self.prefix_fields, header.indexes)
-        self._tokens = token_store(engine, self._name, self._tenant, header.keep_tokens)
+        self._tokens = token_store(engine, self.collection, self._tenant, header.keep_tokens)
         self._writes = Writes(self._rows, state, self._tokens, self.prefix_fields)
         self._generation = self.shared("generation", Generation)
         self._writer = object()
@@ -98,11 +98,11 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
 
         It may not hold on to a store: the others go on when that one is closed.
         """
-        return self._engine.shared((self._name, self._tenant, key), make)
+        return self._engine.shared((self.collection, self._tenant, key), make)
 
     def terms(self, leg: str) -> TermTable:
         """The dictionary of the surfaces of a leg."""
-        return TermTable(self._engine, f"{self._name}_terms", self._tenant, leg)
+        return TermTable(self._engine, f"{self.collection}_terms", self._tenant, leg)
 
     def check(self, passage: Passage) -> None:
         """Raise the `BadPassage` that `upsert` would, before vectors are made for it."""
@@ -235,7 +235,7 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
         self.close()
 
     def __repr__(self) -> str:
-        return f"MilvusStore({str(self._engine.address)!r}, collection={self._name!r})"
+        return f"MilvusStore({str(self._engine.address)!r}, collection={self.collection!r})"
 
     def _write(self, entries: Sequence[Entry], old: Mapping[str, str]) -> None:
         self._writes.put(entries, old)

@@ -61,8 +61,8 @@ def open_store(milvus_server, collection, tmp_path):
 
 def described(store, field):
     """Type and build parameters of the index of a field, as the engine has them."""
-    (name,) = store._engine._client.list_indexes(store._name, field_name=field)
-    found = store._engine._client.describe_index(store._name, name)
+    (name,) = store._engine._client.list_indexes(store.collection, field_name=field)
+    found = store._engine._client.describe_index(store.collection, name)
     return found["index_type"], dict(found.get("params") or {})
 
 
@@ -166,7 +166,7 @@ def test_lite_s_server_builds_and_searches_them(open_store, index):
 
 def test_lite_s_server_makes_no_index_that_nobody_asked_for(open_store):
     store = open_store(StoreConfig())
-    assert store._engine._client.list_indexes(store._name) == []
+    assert store._engine._client.list_indexes(store.collection) == []
 
 
 def test_a_real_server_is_told_of_types_and_parameters(own_milvus_server, open_store, monkeypatch):
@@ -236,7 +236,7 @@ def test_a_file_has_no_indexes_but_its_settings_are_checked(open_store, tmp_path
         uri=tmp_path / "handbook.db",
     )
     store.upsert([row(1)])
-    assert store._engine._client.list_indexes(store._name) == []
+    assert store._engine._client.list_indexes(store.collection) == []
     assert store.search("dense", unit(1), 1)[0][1] == pytest.approx(1.0)
     with pytest.raises(ConfigError, match="the dense fields are"):
         open_store(config(other={"type": "HNSW"}), uri=tmp_path / "handbook.db")

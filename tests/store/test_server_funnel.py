@@ -375,7 +375,7 @@ def between(store, monkeypatch, act):
     upsert, done = store._engine.upsert, []
 
     def interrupted(name, data, **other):
-        if name == store._name and not done:
+        if name == store.collection and not done:
             done.append(True)
             act()
         upsert(name, data, **other)

@@ -56,7 +56,7 @@ class ResidentStore(MilvusStore):
         if path is None:
             raise ConfigError(f"{engine.address}: expected a file, a path that ends in .db")
         self._source = Source(self._rows, state, self.prefix_fields.active)
-        folder = _folder(path, self._name, self._tenant)
+        folder = _folder(path, self.collection, self._tenant)
         kinds = _kinds(header.fields, config)
         shape = sorted((name, kind.dim) for name, kind in kinds.items())
         self._memory = self.shared(f"memory of {shape}", lambda: Memory(folder, kinds, self._generation))
@@ -156,7 +156,7 @@ class ResidentStore(MilvusStore):
             super().close()
 
     def __repr__(self) -> str:
-        return f"ResidentStore({str(self._engine.address)!r}, collection={self._name!r})"
+        return f"ResidentStore({str(self._engine.address)!r}, collection={self.collection!r})"
 
     def _table(self) -> Table:
         self._engine.check()
