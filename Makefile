@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Each sets up what it needs, once.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean
+.PHONY: help demo test test-lowest lint docs format clean
 
 bin := .venv/bin
 
@@ -8,14 +8,23 @@ help:
 	@echo "make demo    install, ingest the example documents, ask five questions, write demo/report.html"
 	@echo "make test    install with the development tools, run the tests"
 	@echo "make lint    ruff, pyright, import-linter"
+	@echo "make docs    the pages of docs/ and the reference of the API, into site/"
 	@echo "make format  ruff's own changes"
-	@echo "make clean   remove the environment and all that was built"
+	@echo "make clean   remove the environments and all that was built"
+	@echo "make test-lowest   the tests on the lowest versions that pyproject.toml promises"
 
 demo: .venv/.ready-all
 	@$(bin)/rag-plugins demo --output demo/report.html
 
 test: .venv/.ready-dev
 	@$(bin)/python -m pytest
+
+# Warnings are the same as in `make test`; what passes is not told one by one.
+test-lowest: .venv-lowest/.ready-lowest
+	@.venv-lowest/bin/python -m pytest -q
+
+docs: .venv/.ready-dev
+	@NO_MKDOCS_2_WARNING=1 $(bin)/mkdocs build --strict -q
 
 # No cache for import-linter: it keeps imports of modules that did not exist yet.
 lint: .venv/.ready-dev
@@ -32,6 +41,9 @@ format: .venv/.ready-dev
 .venv/.ready-%: pyproject.toml constraints.txt scripts/setup
 	@./scripts/setup $*
 
+.venv-lowest/.ready-lowest: requirements-lowest.txt pyproject.toml scripts/setup
+	@./scripts/setup lowest
+
 clean:
-	rm -rf .venv build dist demo .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	rm -rf .venv .venv-lowest site build dist demo .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -33,7 +33,7 @@ class CrossEncoderCompressor(RerankSettings, BaseDocumentCompressor):
         """New Documents, best first, the reranker's score in metadata["relevance_score"].
 
         metadata["retrieval_score"] is the one from before: that of our own retriever, or else another
-        "relevance_score". metadata["rag_plugins"]["trace"] has the rerank stage last, with what was cut.
+        "relevance_score". `metadata["rag_plugins"]["trace"]` has the rerank stage last, with what was cut.
         Where all are below `min_score`, none is left, which is logged.
         """
         candidates = [Candidate((EmbedText(view_of(document)),)) for document in documents]

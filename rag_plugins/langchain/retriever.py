@@ -36,7 +36,7 @@ class HybridRetriever(BaseRetriever):
 
     With `rules`, queries may hold "exact phrases", prefix*, wild*c?rds and fuzzy~1 words (see
     `parse_query`); what there is to say of them is logged. With `explain`,
-    metadata["rag_plugins"]["terms"] says what each sparse leg matched.
+    `metadata["rag_plugins"]["terms"]` says what each sparse leg matched.
 
     With `expand`, a function or a Runnable such as `prompt | llm | LineListOutputParser()`, the question is
     searched with what that makes of it (see `RagIndex.search_many`); where it fails, alone.

@@ -34,7 +34,7 @@ class CrossEncoderPostprocessor(RerankSettings, BaseNodePostprocessor):
     node carries; paths and URLs in nodes are never followed.
 
     The reranker's score stands in place of the retrieval score, which metadata["retrieval_score"] keeps;
-    metadata["rag_plugins"]["trace"] has the rerank stage last, with what was cut. Neither is in a content.
+    `metadata["rag_plugins"]["trace"]` has the rerank stage last, with what was cut. Neither is in a content.
     Where all are below `min_score`, none is left, which is logged.
     """
 

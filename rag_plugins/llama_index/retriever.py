@@ -59,7 +59,7 @@ class HybridRetriever(BaseRetriever):
 
         With `rules`, queries may hold "exact phrases", prefix*, wild*c?rds and fuzzy~1 words (see
         `parse_query`); what there is to say of them is logged. With `explain`,
-        metadata["rag_plugins"]["terms"] says what each sparse leg matched.
+        `metadata["rag_plugins"]["terms"]` says what each sparse leg matched.
 
         With `expand`, the question is searched with its other wordings, or its parts, which that gives (see
         `RagIndex.search_many`); where it fails, alone.
