@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -71,6 +72,9 @@ _HOME = {
 
 __all__ = [*_HOME, "errors"]  # pyright: ignore[reportUnsupportedDunderAll]
 __version__ = "0.1.0"
+
+# What is to be seen of the log is the program's to say.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> object:
