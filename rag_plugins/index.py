@@ -17,19 +17,23 @@ from rag_plugins.ingest.funnels import funnel_of
 from rag_plugins.ingest.indexer import Indexer, IngestSummary
 from rag_plugins.ingest.making import make_passage
 from rag_plugins.ingest.rereading import Rereader, RereadSummary
+from rag_plugins.legs.given import Given
 from rag_plugins.lexical.mining import mine, stored_texts
 from rag_plugins.lexical.rules import Query
 from rag_plugins.models.lexicon import DomainDictionary
-from rag_plugins.models.protocols import Encoder, ImageEncoder
+from rag_plugins.models.protocols import Encoder, ImageEncoder, Reranker
 from rag_plugins.search.outcome import Outcome
+from rag_plugins.search.retriever import LegChoice
 from rag_plugins.store.assets import AssetStore
 from rag_plugins.text import clean
-from rag_plugins.types import Hit, Hits, JsonValue, Passage, Provenance
-from rag_plugins.wiring import Parts, assemble
+from rag_plugins.types import Hit, Hits, JsonValue, Passage, Provenance, passage_id
+from rag_plugins.wiring import Parts, assemble, with_given
 
 __all__ = ["RagIndex"]
 
 _NOTHING: Mapping[str, JsonValue] = MappingProxyType({})
+_NO_VECTOR: Given = MappingProxyType({})
+_NO_VECTORS: Mapping[str, Given] = MappingProxyType({})
 
 
 class RagIndex:
@@ -65,16 +69,19 @@ class RagIndex:
         collection: str = "passages",
         tenant: str = "",
         encoders: Mapping[str, Encoder | ImageEncoder] = MappingProxyType({}),
+        rerankers: Sequence[Reranker] = (),
     ) -> RagIndex:
         """Open or create a collection in a database file (`handbook.db`) or on a server (`http://…`).
 
         `config` goes before `preset`. `tenant` scopes everything that is read and written. `encoders`, by
-        name of a leg, stand in for the leg's model: see `from_langchain` and its like. Raises
-        `CollectionMismatch` where the collection was built with other models, `StoreLocked` where another
-        process holds the file, `StoreUnavailable` where no server answers, `UnknownPreset`.
+        name of a leg, stand in for the leg's model: see `from_langchain` and its like. `rerankers` are the
+        configuration's rerank stages of kind "given", by their names; where it has none, they stand in place
+        of its stages. Raises `ConfigError` where these do not go together, `CollectionMismatch` where the
+        collection was built with other models, `StoreLocked` where another process holds the file,
+        `StoreUnavailable` where no server answers, `UnknownPreset`.
         """
-        config = config or Config.preset(preset)
-        return cls(config, tenant, assemble(uri, config, collection, tenant, encoders))
+        config = with_given(config or Config.preset(preset), rerankers)
+        return cls(config, tenant, assemble(uri, config, collection, tenant, encoders, rerankers))
 
     @property
     def assets(self) -> AssetStore:
@@ -120,14 +127,26 @@ class RagIndex:
             position=position,
         )
 
-    def add(self, passages: Iterable[Passage]) -> list[str]:
+    def add(self, passages: Iterable[Passage], *, vectors: Mapping[str, Given] = _NO_VECTORS) -> list[str]:
         """Insert passages, replacing those of the same id; their ids, in order.
 
-        Raises `BadPassage` before anything is written, and `StoreError`.
+        `vectors`, by name of a dense leg and id of a passage, are used in place of those its model would
+        make: they have to be that model's. Raises `BadPassage` and `BadInput` before anything is written, and
+        `StoreError`.
         """
-        ids = self._writer.add(list(passages))
+        ids = self._writer.add(list(passages), vectors)
         self._writer.settle()
         return ids
+
+    def get(self, ids: Sequence[str]) -> list[Passage]:
+        """Passages by their own id or the caller's, in the order of `ids`; unknown ones are left out."""
+        found = self.store.fetch([id for given in ids for id in self._both(given)])
+        known = (next((found[id] for id in self._both(given) if id in found), None) for given in ids)
+        return [passage for passage in known if passage]
+
+    def find(self, filter: Filter | None = None, limit: int | None = None) -> list[Passage]:
+        """The passages that a filter holds for, all by default, in the order of their ids."""
+        return list(self.store.fetch(self.store.ids(filter)[:limit]).values())
 
     def ingest(
         self, paths: Sequence[str | Path], *, root: Path | None = None, progress: bool = False
@@ -162,20 +181,25 @@ class RagIndex:
         k: int = 5,
         *,
         filter: Filter | None = None,
-        legs: Sequence[str] | None = None,
+        legs: LegChoice | None = None,
         mode: Mode | None = None,
+        vectors: Given = _NO_VECTOR,
         explain: bool = False,
     ) -> Hits:
-        """The best k passages, best first; `legs` names the legs to use, `explain` fills `Hit.terms`.
+        """The best k passages, best first; `explain` fills `Hit.terms`.
 
-        `mode` is by default the configuration's: "text" runs no leg that reads images, "dual" needs one.
+        `legs` names the legs to use; a mapping also says how much each counts, in place of what was learned.
+        `vectors`, by name of a dense leg, are the query's, made with that leg's model: they are not made anew.
+        A blank query is searched by them alone, and nothing is reranked. `mode` is by default the configuration's: "text" runs no leg that reads images, "dual" needs one.
 
         A string is plain words. A `Query`, made by `parse_query` or of typed rules, may also ask for
         phrases, prefixes, wildcards and words a few edits away, which the BM25 legs look up; other legs
         read its words. Raises `BadInput`, `StoreError`.
         """
         self._writer.refresh()
-        return self._retriever.search(query, k, filter=filter, legs=legs, mode=mode, explain=explain)
+        return self._retriever.search(
+            query, k, filter=filter, legs=legs, mode=mode, vectors=vectors, explain=explain
+        )
 
     def search_many(
         self,
@@ -184,17 +208,41 @@ class RagIndex:
         *,
         weights: Sequence[float] | None = None,
         filter: Filter | None = None,
-        legs: Sequence[str] | None = None,
+        legs: LegChoice | None = None,
         mode: Mode | None = None,
+        vectors: Given = _NO_VECTOR,
         explain: bool = False,
     ) -> Hits:
         """The best k passages for a question and its other wordings or parts, the question first.
 
         What each finds is fused as legs are, by `weights` (all equal), and reranked once, for the question.
+        `vectors` are the question's.
         """
         self._writer.refresh()
         return self._retriever.search_many(
-            queries, k, weights=weights, filter=filter, legs=legs, mode=mode, explain=explain
+            queries, k, weights=weights, filter=filter, legs=legs, mode=mode, vectors=vectors, explain=explain
+        )
+
+    def diverse(
+        self,
+        query: str | Query,
+        k: int = 5,
+        *,
+        fetch_k: int = 20,
+        balance: float = 0.5,
+        filter: Filter | None = None,
+        legs: LegChoice | None = None,
+        mode: Mode | None = None,
+        vectors: Given = _NO_VECTOR,
+    ) -> Hits:
+        """K of the best `fetch_k` that are relevant and unlike each other, in the order they are chosen.
+
+        Maximal marginal relevance (Carbonell and Goldstein 1998): `balance` 1 is the order of `search`, 0
+        asks for difference alone, after the best. The rest is as in `search`.
+        """
+        self._writer.refresh()
+        return self._retriever.diverse(
+            query, k, fetch_k, balance, filter=filter, legs=legs, mode=mode, vectors=vectors
         )
 
     def context(
@@ -221,7 +269,7 @@ class RagIndex:
         k: int = 5,
         *,
         filter: Filter | None = None,
-        legs: Sequence[str] | None = None,
+        legs: LegChoice | None = None,
         mode: Mode | None = None,
         depth: int | None = None,
         exact: bool = False,
@@ -279,6 +327,18 @@ class RagIndex:
         self._writer.settle()
         return removed
 
+    def remove(self, ids: Sequence[str]) -> int:
+        """Delete passages by their own id or the caller's; how many there were."""
+        removed = self._writer.remove([id for given in ids for id in self._both(given)])
+        self._writer.settle()
+        return removed
+
+    def clear(self) -> int:
+        """Delete all passages of the tenant; how many there were."""
+        removed = self._writer.clear()
+        self._writer.settle()
+        return removed
+
     def count(self) -> int:
         """Passages in the collection (this tenant's)."""
         return self.store.count()
@@ -286,6 +346,10 @@ class RagIndex:
     def close(self) -> None:
         """Save what is not yet saved, let go of the file and of the models; may be called again."""
         self._finalizer()
+
+    def _both(self, id: str) -> tuple[str, str]:
+        """The passage of this id, and the one that the caller calls so."""
+        return id, passage_id(self.tenant, caller_id=id)
 
     def __enter__(self) -> Self:
         return self

@@ -5,20 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from itertools import groupby
+from types import MappingProxyType
 from typing import TypeAlias, cast
 
 from rag_plugins.errors import BadInput, BadPassage, StoreError
+from rag_plugins.legs.given import Given, GivenVectors, given_vectors
 from rag_plugins.models.protocols import Encoder, Encoding, ImageEncoder, Leg, Representation
 from rag_plugins.pictures import page_image
 from rag_plugins.store.assets import AssetStore
 from rag_plugins.store.schema import Row
-from rag_plugins.types import Box, EmbedImage, Passage, embed_image, embed_text
+from rag_plugins.types import Box, EmbedImage, EmbedText, Passage, embed_image, embed_text
 from rag_plugins.vectors import FloatArray, Matrix, SparseVector
 
 __all__ = ["Pack", "RowMaker"]
 
 Pack: TypeAlias = Callable[[Matrix], bytes]
 """Token vectors, shape (tokens, dim), to the bytes that a row keeps."""
+
+_NONE: GivenVectors = MappingProxyType({})
+
+_SAME_MODEL = 0.95
+"""Cosine of two vectors of one text from one model, at another precision or on another machine."""
 
 
 class RowMaker:
@@ -28,6 +35,8 @@ class RowMaker:
         """`packs` names the legs whose token vectors rows keep; `assets` has the images."""
         self._groups = [list(group) for _, group in groupby(_together(legs), key=_encoder)]
         self._reads = {leg.reads for leg in legs}
+        self._legs = {leg.name: leg for leg in legs}
+        self._compared: set[str] = set()
         self._packs = packs
         self._assets = assets
 
@@ -43,23 +52,54 @@ class RowMaker:
                 f"{' and '.join(sorted(self._reads))}, and it has {[type(v).__name__ for v in passage.views]}"
             )
 
-    def rows(self, passages: Sequence[Passage]) -> list[Row]:
-        """A row a passage, in their order."""
+    def trusted(self, passages: Sequence[Passage], vectors: Mapping[str, Given]) -> GivenVectors:
+        """Vectors by leg and passage id that the caller has made, with length 1.
+
+        One that a leg's own model does not make of the same passage shows that another model made them: the
+        first of each leg is compared, once. Raises `BadInput`.
+        """
+        given = {leg: given_vectors(self._legs, leg, of_leg) for leg, of_leg in vectors.items()}
+        for leg in given.keys() - self._compared:
+            texts = {passage.id: embed_text(passage.views) for passage in passages}
+            found = next(
+                ((text, given[leg][id]) for id, text in texts.items() if text and id in given[leg]), None
+            )
+            if found:
+                self._compare(self._legs[leg], *found)
+                self._compared.add(leg)
+        return given
+
+    def rows(self, passages: Sequence[Passage], given: GivenVectors = _NONE) -> list[Row]:
+        """A row a passage, in their order; vectors that are `given` are not made."""
         vectors: list[dict[str, FloatArray | SparseVector]] = [{} for _ in passages]
         tokens: list[dict[str, bytes]] = [{} for _ in passages]
         for legs in self._groups:
             reads = embed_image if legs[0].reads == "image" else embed_text
             readable = [n for n, passage in enumerate(passages) if reads(passage.views)]
-            if not readable:
-                continue
-            encoding, places = self._encoded(legs, [passages[n] for n in readable])
-            for leg in legs:
-                column, packed = _column(encoding, leg), self._packed(encoding, leg)
-                for n, place in zip(readable, places, strict=True):
-                    vectors[n][leg.name] = column[place]
-                    if packed:
-                        tokens[n][leg.name] = packed[place]
+            known = [given.get(leg.name, {}) for leg in legs]
+            if not any(leg.name in self._packs for leg in legs):
+                readable = [n for n in readable if not all(passages[n].id in of_leg for of_leg in known)]
+            if readable:
+                encoding, places = self._encoded(legs, [passages[n] for n in readable])
+                for leg in legs:
+                    column, packed = _column(encoding, leg), self._packed(encoding, leg)
+                    for n, place in zip(readable, places, strict=True):
+                        vectors[n][leg.name] = column[place]
+                        if packed:
+                            tokens[n][leg.name] = packed[place]
+            for leg, of_leg in zip(legs, known, strict=True):
+                for passage, own in zip(passages, vectors, strict=True):
+                    if passage.id in of_leg:
+                        own[leg.name] = of_leg[passage.id]
         return [Row(*row) for row in zip(passages, vectors, tokens, strict=True)]
+
+    def _compare(self, leg: Leg, text: EmbedText, vector: FloatArray) -> None:
+        made = cast("Encoder", leg.encoder).encode_documents([text], frozenset({leg.representation})).dense
+        if made is not None and (cosine := float(made[0] @ vector)) < _SAME_MODEL:
+            raise BadInput(
+                f"vectors of leg {leg.name}: what its model makes of the same text has cosine {cosine:.2f} with "
+                "the vector given: embed with the model of the collection, or give no vectors"
+            )
 
     def _encoded(self, legs: Sequence[Leg], passages: Sequence[Passage]) -> tuple[Encoding, Sequence[int]]:
         """What the encoder of these legs gives, and where in it each passage is."""

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import RLock
+from types import MappingProxyType
 from typing import Protocol
 
 from rag_plugins.filters import where
 from rag_plugins.ingest.manifest import DocumentRecord, Manifest
 from rag_plugins.ingest.rows import RowMaker
+from rag_plugins.legs.given import Given, GivenVectors
 from rag_plugins.lexical.statistics import StatisticsKeeper
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.text import clean
+from rag_plugins.tracing import span
 from rag_plugins.types import EmbedText, Passage, embed_text
 
 __all__ = ["Settler", "Writer"]
+
+_NONE: Mapping[str, Given] = MappingProxyType({})
+_MADE: GivenVectors = MappingProxyType({})
 
 _BATCH = 256
 """Passages encoded and stored together: enough to sort by length, little to redo after a crash."""
@@ -46,6 +52,7 @@ class Writer:
     ) -> None:
         """`rows` encodes what is to be written."""
         self.manifest = Manifest(store.state, tenant)
+        self.collection = store.collection
         self._store = store
         self._rows = rows
         self._keepers = keepers
@@ -53,16 +60,20 @@ class Writer:
         self._written = 0
         self._lock = RLock()  # Counting and writing belong together; readers need not wait.
 
-    def add(self, passages: Sequence[Passage]) -> list[str]:
-        """Insert or replace by id; ids in the order given. Raises `BadPassage` before anything is written."""
+    def add(self, passages: Sequence[Passage], vectors: Mapping[str, Given] = _NONE) -> list[str]:
+        """Insert or replace by id; ids in the order given. Raises `BadPassage` before anything is written.
+
+        `vectors` by leg and passage id are not made anew. Raises `BadInput` for those that do not fit.
+        """
         unique = {passage.id: passage for passage in passages}
         documents: dict[str, list[str]] = {}
         for passage in unique.values():
             self._rows.check(passage)
             self._store.check(passage)
             documents.setdefault(passage.doc_id, []).append(passage.id)
+        given = self._rows.trusted(list(unique.values()), vectors)
         with self._lock:
-            self._put(list(unique.values()))
+            self._put(list(unique.values()), given)
             self.manifest.write(self._extended(doc_id, ids) for doc_id, ids in documents.items())
         return [passage.id for passage in passages]
 
@@ -99,6 +110,29 @@ class Writer:
                 self.manifest.write(removed=[doc_id])
             return removed
 
+    def remove(self, ids: Sequence[str]) -> int:
+        """Delete passages; how many there were."""
+        with self._lock:
+            gone = {id: passage.doc_id for id, passage in self._store.fetch(ids).items()}
+            removed = self._drop(list(gone))
+            known = [record for id in dict.fromkeys(gone.values()) if (record := self.manifest.get(id))]
+            left = [
+                dataclasses.replace(record, ids=tuple(id for id in record.ids if id not in gone))
+                for record in known
+            ]
+            self.manifest.write(
+                [record for record in left if record.ids],
+                [record.doc_id for record in left if not record.ids],
+            )
+            return removed
+
+    def clear(self) -> int:
+        """Delete every passage; how many there were."""
+        with self._lock:
+            removed = self._drop(self._store.ids())
+            self.manifest.write(removed=[record.doc_id for record in self.manifest])
+            return removed
+
     def refresh(self) -> None:
         """Before a search: know what other processes have written. Never waits for a writer of this one.
 
@@ -113,7 +147,7 @@ class Writer:
 
     def settle(self) -> None:
         """After a run of writes: bring term weights, funnels and what fusion knows up to date, save."""
-        with self._lock:
+        with self._lock, span("rag_plugins.settle"):
             for keeper in self._keepers:
                 keeper.settle()
             for settler in self._settlers:
@@ -127,12 +161,14 @@ class Writer:
             for keeper in self._keepers:
                 keeper.save()
 
-    def _put(self, passages: Sequence[Passage]) -> None:
+    def _put(self, passages: Sequence[Passage], given: GivenVectors = _MADE) -> None:
         for batch in _loads(map(_cleaned, passages)):
-            with self._counted():
+            with span("rag_plugins.write", {"rag_plugins.passages": len(batch)}), self._counted():
                 for keeper in self._keepers:
                     keeper.exchange(batch)
-                self._store.upsert(self._rows.rows(batch))
+                with span("rag_plugins.encode"):
+                    rows = self._rows.rows(batch, given)
+                self._store.upsert(rows)
                 for keeper in self._keepers:
                     keeper.stored(batch)
             self._written += len(batch)

@@ -32,17 +32,20 @@ def _asked(query: object) -> str | Query:
     return query
 
 
-def weighed(queries: Sequence[str | Query], weights: Sequence[float] | None) -> dict[str | Query, float]:
+def weighed(
+    queries: Sequence[str | Query], weights: Sequence[float] | None, wordless: bool = False
+) -> dict[str | Query, float]:
     """The queries to search with their weights, 1 by default: each once, with the weight it has first.
 
-    Blank ones are left out, and those of weight zero unless all are. Raises `BadInput`.
+    Blank ones are left out, but for a first one that is searched `wordless`, by a vector; and those of weight
+    zero unless all are. Raises `BadInput`.
     """
     weights = [1.0] * len(queries) if weights is None else weights
     if len(weights) != len(queries) or not all(0 <= weight < math.inf for weight in weights):
         raise BadInput(f"weights {list(weights)}: expected {len(queries)} of at least 0, one a query")
     first: dict[str | Query, float] = {}
-    for query, weight in zip(queries, weights, strict=True):
-        if words(query):
+    for n, (query, weight) in enumerate(zip(queries, weights, strict=True)):
+        if words(query) or (wordless and not n):
             first.setdefault(query, weight)
     return {query: weight for query, weight in first.items() if weight > 0} or first
 

@@ -4,27 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import get_args
+from math import inf
+from types import MappingProxyType
+from typing import TypeAlias, cast, get_args
 
 from rag_plugins.config import FusionConfig, Mode
 from rag_plugins.errors import BadInput
 from rag_plugins.filters import Filter
-from rag_plugins.legs.search import LegSearch
+from rag_plugins.legs.given import Given, given_vectors
+from rag_plugins.legs.search import LegSearch, QueryVectors
 from rag_plugins.lexical.rules import Query, has_rules, words
 from rag_plugins.models.protocols import Leg
 from rag_plugins.search.cascade import Cascade
+from rag_plugins.search.diversity import spread
 from rag_plugins.search.explain import Explainer
 from rag_plugins.search.fuser import Fuser
 from rag_plugins.search.outcome import Outcome
 from rag_plugins.search.queries import asked, joined, weighed
 from rag_plugins.search.reranking import RerankStage
+from rag_plugins.search.watching import watched
 from rag_plugins.search.weights import LegWeight
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.store.schema import MAX_HITS
 from rag_plugins.types import Hit, Hits
 from rag_plugins.vectors import FloatArray, SparseVector
 
-__all__ = ["HybridRetriever"]
+__all__ = ["HybridRetriever", "LegChoice"]
+
+LegChoice: TypeAlias = Sequence[str] | Mapping[str, float]
+"""Legs by name; a mapping has their weights too, which are those of min-max scores."""
+
+_NONE: Given = MappingProxyType({})
 
 
 class HybridRetriever:
@@ -54,12 +64,15 @@ class HybridRetriever:
         k: int = 5,
         *,
         filter: Filter | None = None,
-        legs: Sequence[str] | None = None,
+        legs: LegChoice | None = None,
         mode: Mode | None = None,
+        vectors: Given = _NONE,
         explain: bool = False,
     ) -> Hits:
-        """The best k passages; a blank query finds nothing. Raises `BadInput` and `StoreError`."""
-        return self.search_many([query], k, filter=filter, legs=legs, mode=mode, explain=explain)
+        """The best k passages; a blank query without vectors finds nothing. Raises `BadInput`, `StoreError`."""
+        return self.search_many(
+            [query], k, filter=filter, legs=legs, mode=mode, vectors=vectors, explain=explain
+        )
 
     def search_many(
         self,
@@ -68,15 +81,47 @@ class HybridRetriever:
         *,
         weights: Sequence[float] | None = None,
         filter: Filter | None = None,
-        legs: Sequence[str] | None = None,
+        legs: LegChoice | None = None,
         mode: Mode | None = None,
+        vectors: Given = _NONE,
         explain: bool = False,
     ) -> Hits:
-        """The best k passages for several queries, reranked for the first that is not blank."""
-        outcome = self._run(queries, k, weights=weights, filter=filter, legs=legs, mode=mode)
-        best = outcome.final[:k]
+        """The best k passages for several queries, reranked for the first that is not blank.
+
+        `vectors` by leg are the first query's, and not made anew.
+        """
+        with watched(self._store.collection, k, mode or self._mode) as told:
+            outcome = self._run(
+                queries, k, weights=weights, filter=filter, legs=legs, mode=mode, vectors=vectors
+            )
+            return told(outcome, self._hits(outcome, outcome.final[:k], explain))
+
+    def diverse(
+        self,
+        query: str | Query,
+        k: int,
+        fetch_k: int,
+        balance: float,
+        *,
+        filter: Filter | None = None,
+        legs: LegChoice | None = None,
+        mode: Mode | None = None,
+        vectors: Given = _NONE,
+    ) -> Hits:
+        """Of the best `fetch_k`, k that are relevant and unlike each other: see `spread`."""
+        with watched(self._store.collection, k, mode or self._mode) as told:
+            wanted = max(k, fetch_k)
+            outcome = self._run([query], wanted, filter=filter, legs=legs, mode=mode, vectors=vectors)
+            best = outcome.final[:wanted]
+            with outcome.timed("diversity"):
+                alike = self._legs.alike([id for id, _ in best])
+                chosen = [best[n] for n in spread([score for _, score in best], alike, k, balance)]
+            return told(outcome, self._hits(outcome, chosen))
+
+    def _hits(self, outcome: Outcome, best: Sequence[tuple[str, float]], explain: bool = False) -> Hits:
         ids = [id for id, _ in best]
-        passages = self._store.fetch(ids) if ids else {}
+        with outcome.timed("fetch"):
+            passages = self._store.fetch(ids) if ids else {}
         traces = outcome.traces(ids)
         # A passage deleted by someone else since the legs ran is no longer a hit.
         assets = self._store.assets
@@ -89,7 +134,7 @@ class HybridRetriever:
         k: int,
         *,
         filter: Filter | None = None,
-        legs: Sequence[str] | None = None,
+        legs: LegChoice | None = None,
         mode: Mode | None = None,
         depth: int | None = None,
         exact: bool = False,
@@ -107,31 +152,39 @@ class HybridRetriever:
         *,
         weights: Sequence[float] | None = None,
         filter: Filter | None = None,
-        legs: Sequence[str] | None = None,
+        legs: LegChoice | None = None,
         mode: Mode | None = None,
+        vectors: Given = _NONE,
         depth: int | None = None,
         exact: bool = False,
     ) -> Outcome:
         given = asked(queries)
-        chosen = self._chosen(legs, mode or self._mode, given)
+        own = {leg: of_leg[leg] for leg in vectors if (of_leg := self._given(leg, vectors))}
+        wordless = bool(own) and not words(given[0])
+        chosen = self._chosen(list(own) if wordless and legs is None else legs, mode or self._mode, given)
         if not 1 <= k <= MAX_HITS:
             raise BadInput(f"k is {k}: expected 1 to {MAX_HITS}")
         depth = depth or self._fusion.depth or min(max(4 * k, 100), MAX_HITS)
-        weight = weighed(given, weights)
-        asking = _Asking(chosen, legs is not None, depth, filter, exact)
+        weight = weighed(given, weights, wordless)
+        asking = _Asking(chosen, legs is not None or wordless, depth, filter, exact, own)
         outcome = joined(self._outcomes(list(weight), asking), weight.values(), self._fusion)
-        if weight:
-            self._cascade.run(next(read for query in given if (read := words(query))), k, outcome)
+        if read := [text for query in given if (text := words(query))]:
+            self._cascade.run(read[0], k, outcome)
         return outcome
 
-    def _chosen(self, names: Sequence[str] | None, mode: Mode, queries: Sequence[str | Query]) -> list[Leg]:
+    def _given(self, leg: str, vectors: Given) -> dict[str, FloatArray]:
+        return given_vectors(self._legs.legs, leg, {leg: vectors[leg]})
+
+    def _chosen(self, given: LegChoice | None, mode: Mode, queries: Sequence[str | Query]) -> list[Leg]:
         known = self._legs.legs
-        unknown = [name for name in names or () if name not in known]
+        unknown = [name for name in given or () if name not in known]
         if unknown:
             raise BadInput(f"unknown legs {unknown}: this collection has {list(known)}")
-        if names is not None and not names:
+        if given is not None and not given:
             raise BadInput(f"legs is empty: name some of {list(known)}, or pass None for all")
-        legs = _of_mode(mode, [known[name] for name in dict.fromkeys(names or known)])
+        legs = _of_mode(mode, [known[name] for name in dict.fromkeys(given or known)])
+        if isinstance(given, Mapping):
+            legs = [replace(leg, weight=_weight(leg.name, given)) for leg in legs]
         lexical = any(leg.name in self._legs.lexical and not leg.robust for leg in legs)
         if not lexical and any(map(has_rules, queries)):
             raise BadInput(
@@ -170,18 +223,29 @@ class HybridRetriever:
         """Run those legs that have not run for query `n`; a leg's vectors are made of all queries at once."""
         if missing := [leg for leg in legs if self._legs.by_vector(leg) and leg.name not in vectors]:
             with outcome.timed("encode"):
-                vectors.update(self._legs.encode(queries, missing))
+                vectors.update(self._encoded(queries, missing, asking.vectors))
         for leg in legs:
             if leg.name not in outcome.rankings:
                 vector = vectors[leg.name][n] if leg.name in vectors else None
-                with outcome.timed(leg.name):
+                with outcome.timed(leg.name, "leg", {"rag_plugins.leg": leg.name}) as current:
                     found = self._legs.rank(
                         leg, outcome.query, vector, asking.depth, asking.filter, asking.exact
                     )
+                    current.set_attribute("rag_plugins.found", len(found.ranking))
                 outcome.rankings[leg.name] = found.ranking
                 outcome.notices += found.notices
                 if found.shortlist:
                     outcome.shortlists[leg.name] = found.shortlist
+
+    def _encoded(
+        self, queries: Sequence[str | Query], legs: Sequence[Leg], given: Mapping[str, FloatArray]
+    ) -> QueryVectors:
+        """Vectors of all queries; those of the first are used as they are given."""
+        made = self._legs.encode(queries, [leg for leg in legs if leg.name not in given])
+        known = [leg for leg in legs if leg.name in given]
+        rest = self._legs.encode(queries[1:], known) if queries[1:] else {}
+        firsts = {leg.name: [given[leg.name], *rest.get(leg.name, ())] for leg in known}
+        return {**made, **cast("QueryVectors", firsts)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +257,13 @@ class _Asking:
     depth: int
     filter: Filter | None
     exact: bool
+    vectors: Mapping[str, FloatArray]
+
+
+def _weight(leg: str, weights: Mapping[str, float]) -> float:
+    if not 0.0 <= weights[leg] < inf:
+        raise BadInput(f"weight {weights[leg]} of leg {leg}: expected a number of at least 0")
+    return weights[leg]
 
 
 def _running(legs: Sequence[Leg], weights: Mapping[str, LegWeight]) -> Sequence[Leg]:
