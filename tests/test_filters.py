@@ -7,7 +7,21 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from rag_plugins.errors import BadFilter
-from rag_plugins.filters import And, Comparison, Exists, Not, Or, all_of, literal, to_milvus, where
+from rag_plugins.filters import (
+    And,
+    Comparison,
+    Contains,
+    Dialect,
+    EmptyList,
+    Exists,
+    Includes,
+    Not,
+    Or,
+    all_of,
+    literal,
+    to_milvus,
+    where,
+)
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.store.schema import Row, VectorField
 from rag_plugins.types import Passage, passage_id
@@ -23,6 +37,23 @@ from rag_plugins.vectors import SparseVector
         (where("doc_id") == 'a"b', '(doc_id == "a\\"b")'),
         (where("doc_id").exists(), '(id != "")'),
         (~where("x").exists(), '(not (exists metadata["x"]))'),
+        (where("t").contains("a"), '(exists metadata["t"] and json_contains_any(metadata["t"], ["a"]))'),
+        (where("t").contains(-1), '(exists metadata["t"] and json_contains_any(metadata["t"], [-1, -1.0]))'),
+        (where("t").contains(2.0), '(exists metadata["t"] and json_contains_any(metadata["t"], [2.0, 2]))'),
+        (
+            where("t").contains(2**53 + 1),
+            '(exists metadata["t"] and json_contains_any(metadata["t"], [9007199254740993]))',
+        ),
+        (where("t").contains(True), '(exists metadata["t"] and json_contains_any(metadata["t"], [true]))'),
+        (where("doc_id").contains("a"), '(id == "")'),
+        (where("t").includes('a"b'), '(exists metadata["t"] and metadata["t"] like "%a\\"b%")'),
+        (where("t").includes(""), '(exists metadata["t"] and metadata["t"] like "%")'),
+        (where("doc_id").includes("a"), '(doc_id like "%a%")'),
+        (EmptyList("t"), '(exists metadata["t"] and array_length(metadata["t"]) == 0)'),
+        (
+            where("doc_id").is_empty(),
+            '((not (id != "")) or (doc_id == "") or (id == ""))',
+        ),
         (where("doc_id").is_in([]), '(id == "")'),
         (where("doc_id").is_in(["a", "b"]), '((doc_id == "a") or (doc_id == "b"))'),
         (And(()), '(id != "")'),
@@ -35,6 +66,26 @@ from rag_plugins.vectors import SparseVector
 )
 def test_filters_compile_to_expressions(filter, expression):
     assert to_milvus(filter) == expression
+
+
+@pytest.mark.parametrize("text", ["50%", "a_b", "a\\b"])
+def test_what_no_pattern_says_is_asked_of_the_store(text):
+    asked = []
+    expression = to_milvus(
+        where("t").includes(text), Dialect(matching=lambda part: asked.append(part) or ["x", "y"])
+    )
+    assert expression == to_milvus(where("t").is_in(["x", "y"]))
+    assert asked == [Includes("t", text)]
+    with pytest.raises(BadFilter, match="Milvus has no expression for"):
+        to_milvus(where("t").includes(text))
+
+
+def test_no_pattern_ignores_case():
+    assert to_milvus(
+        where("t").includes("A", ignore_case=True), Dialect(matching=lambda _: ["a"])
+    ) == to_milvus(where("t").is_in(["a"]))
+    with pytest.raises(BadFilter, match="whatever its case"):
+        to_milvus(where("t").includes("A", ignore_case=True))
 
 
 def test_values_are_escaped():
@@ -60,9 +111,10 @@ def test_nesting_has_an_end():
 
 @pytest.mark.parametrize("key", ["", "1a", 'a"', "a]", "a b", "é", "a\n", "a" * 101, None, 3])
 def test_keys_are_checked(key):
-    for make in (where, Exists, lambda key: Comparison(key, "==", 1)):
+    comparison, contains = (lambda key: Comparison(key, "==", 1)), (lambda key: Contains(key, 1))
+    for make in (where, Exists, EmptyList, comparison, contains, lambda key: Includes(key, "a")):
         with pytest.raises(BadFilter, match="expected a name"):
-            make(key) if make is not Exists else to_milvus(make(key))
+            make(key)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +125,10 @@ def test_values_are_checked(value):
         where("x") == value  # noqa: B015 - the comparison raises
     with pytest.raises(BadFilter, match="^x: "):
         where("x").is_in([1, value])
+    with pytest.raises(BadFilter, match="^x: "):
+        where("x").contains(value)
+    with pytest.raises(BadFilter, match="^x: "):
+        where("x").includes(value)
 
 
 def test_a_document_is_a_string():
@@ -104,6 +160,11 @@ TEXTS = [
     "\n\t\r",
     "%",
     "_",
+    "50% of a_b\\c",
+    "50 of aXb",
+    "É",
+    '["a"]',
+    "[]",
     "é",
     "漢",
     "\u2028",
@@ -117,6 +178,8 @@ ROWS = {
         [{}, {"t": None}]
         + [{"t": text, "flag": n % 2 == 0} for n, text in enumerate(TEXTS)]
         + [{"n": number, "a.b": number} for number in NUMBERS]
+        + [{"l": list(part)} for part in (NUMBERS, TEXTS, [], ["a"], [2, 3.0], [["a"]], ["", None])]
+        + [{"l": value} for value in ("", "a", '["a"]', 3, None, {"a": 1})]
         + [{"n": number, "t": text} for number, text in zip(NUMBERS, TEXTS, strict=False)]
     )
 }
@@ -134,6 +197,15 @@ OPERATORS = {
 def holds(filter, doc_id, metadata):
     """What a filter means, said in Python."""
     match filter:
+        case Contains(key, value):
+            found = metadata.get(key)
+            return key != "doc_id" and isinstance(found, list) and value in found
+        case Includes(key, text, ignore_case):
+            found = doc_id if key == "doc_id" else metadata.get(key)
+            lower = str.lower if ignore_case else str
+            return isinstance(found, str) and lower(text) in lower(found)
+        case EmptyList(key):
+            return key != "doc_id" and metadata.get(key) == []
         case Comparison(key, symbol, value):
             found = doc_id if key == "doc_id" else metadata.get(key)
             return found is not None and OPERATORS[symbol](found, value)
@@ -174,7 +246,10 @@ leaves = st.one_of(
     st.builds(
         Comparison, st.just("doc_id"), symbols, st.sampled_from([f"doc {n}" for n in range(6)]) | texts
     ),
-    st.builds(Exists, st.sampled_from(["t", "n", "absent", "doc_id"])),
+    st.builds(Exists, st.sampled_from(["t", "n", "l", "absent", "doc_id"])),
+    st.builds(Contains, st.sampled_from(["l", "l", "t", "absent", "doc_id"]), texts | numbers),
+    st.builds(Includes, st.sampled_from(["t", "t", "l", "n", "absent", "doc_id"]), texts, st.booleans()),
+    st.builds(EmptyList, st.sampled_from(["l", "l", "t", "n", "absent", "doc_id"])),
 )
 filters = st.recursive(
     leaves,
@@ -192,6 +267,9 @@ filters = st.recursive(
 @given(filters)
 @example(~(where("t") == "a") & ~where("absent").is_in(["x"]))
 @example(where("t") == '" or id != "')
+@example(where("l").is_empty() | where("l").contains(2.0))
+@example(where("t").includes("_") & ~where("t").includes("%"))
+@example(where("t").includes("É", ignore_case=True))
 def test_an_engine_reads_filters_as_they_are_meant(store, filter):
     expected = sorted(id for id, (doc_id, metadata) in ROWS.items() if holds(filter, doc_id, metadata))
     assert store.ids(filter) == expected

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
@@ -12,7 +12,19 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rag_plugins.filters import And, Comparison, Exists, Filter, Not, Or, to_milvus
+from rag_plugins.filters import (
+    DOCUMENT,
+    And,
+    Comparison,
+    Contains,
+    EmptyList,
+    Exists,
+    Filter,
+    Includes,
+    Not,
+    Or,
+    checked,
+)
 from rag_plugins.resident.strings import Words, packed, unpacked
 from rag_plugins.resident.values import Cells, Column, Kind, Scalar
 from rag_plugins.types import JsonValue
@@ -21,7 +33,10 @@ __all__ = ["Columns"]
 
 Mask: TypeAlias = NDArray[np.bool_]
 
-_DOCUMENT = "doc_id"
+_Name: TypeAlias = tuple[str, bool]
+"""A key, and whether these are the elements of its lists, of which a row may have any number."""
+
+_DOCUMENTS: _Name = (DOCUMENT, False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,10 +69,10 @@ class Columns:
 
     def __init__(self) -> None:
         # What a filter calls doc_id is the document's, whatever the metadata says.
-        self._columns = {_DOCUMENT: Column()}
+        self._columns: dict[_Name, Column] = {_DOCUMENTS: Column()}
 
     def __len__(self) -> int:
-        return len(self._columns[_DOCUMENT].cells)
+        return len(self._columns[_DOCUMENTS].cells)
 
     @property
     def nbytes(self) -> int:
@@ -67,24 +82,22 @@ class Columns:
     def append(self, rows: Sequence[tuple[str, Mapping[str, JsonValue]]]) -> None:
         """The next rows: document id and metadata as they are stored."""
         start = len(self)
-        found: dict[str, tuple[list[int], list[JsonValue]]] = {}
+        found: dict[_Name, tuple[list[int], list[JsonValue]]] = {}
         for row, (_, metadata) in enumerate(rows, start):
-            for key, value in metadata.items():
-                if value is not None and key != _DOCUMENT:
-                    numbers, values = found.setdefault(key, ([], []))
-                    numbers.append(row)
-                    values.append(value)
-        for key, (numbers, values) in found.items():
-            if key not in self._columns:
-                self._columns[key] = Column()
-            self._columns[key].append(numbers, values)
+            for name, value in _named(metadata):
+                numbers, values = found.setdefault(name, ([], []))
+                numbers.append(row)
+                values.append(value)
+        for name, (numbers, values) in found.items():
+            if name not in self._columns:
+                self._columns[name] = Column()
+            self._columns[name].append(numbers, values)
         # Last, for it says how many rows there are.
-        self._columns[_DOCUMENT].append(range(start, start + len(rows)), [doc_id for doc_id, _ in rows])
+        self._columns[_DOCUMENTS].append(range(start, start + len(rows)), [doc_id for doc_id, _ in rows])
 
     def mask(self, filter: Filter, rows: int) -> Mask:
         """Which of the first `rows` rows the filter holds for. Raises `BadFilter` where an engine would."""
-        to_milvus(filter)
-        return self._truth(filter, rows).sure
+        return self._truth(checked(filter), rows).sure
 
     def _truth(self, filter: Filter, rows: int) -> _Truth:
         match filter:
@@ -94,6 +107,12 @@ class Columns:
                 return self._ordered(key, symbol, value, rows)
             case Exists(key):
                 return self._known(key, rows, lambda column, cells: np.ones(len(cells), np.bool_))
+            case Includes(key):
+                return self._known(key, rows, lambda column, cells: column.matching(cells, filter.holds))
+            case EmptyList(key):
+                return self._known(key, rows, lambda column, cells: cells.kinds == Kind.EMPTY)
+            case Contains(key, value):
+                return self._having(key, value, rows)
             case And(parts):
                 return self._joined([self._truth(part, rows) for part in parts], and_, rows)
             case Or(parts):
@@ -123,15 +142,22 @@ class Columns:
 
     def _known(self, key: str, rows: int, holds: Callable[[Column, Cells], Mask]) -> _Truth:
         """Of a condition that is true or false, and false for rows without the key."""
-        column = self._columns.get(key)
+        column = self._columns.get((key, False))
         if column is None:
             return self._joined((), or_, rows)
         cells = column.cells.until(rows)
         mask = _scattered(holds(column, cells), cells, rows)
         return _Truth(mask, mask)
 
+    def _having(self, key: str, element: Scalar, rows: int) -> _Truth:
+        mask = np.zeros(rows, np.bool_)
+        if column := self._columns.get((key, True)):
+            cells = column.cells.until(rows)
+            mask[cells.rows[column.among(cells, [element])]] = True
+        return _Truth(mask, mask)
+
     def _ordered(self, key: str, symbol: str, bound: Scalar, rows: int) -> _Truth:
-        column = self._columns.get(key)
+        column = self._columns.get((key, False))
         if column is None:
             return self._joined((), or_, rows)
         cells = column.cells.until(rows)
@@ -143,17 +169,18 @@ class Columns:
         """A compacted copy: these rows, in this order."""
         places = np.full(len(self), -1, np.int64)
         places[rows] = np.arange(len(rows))
-        kept = {key: column.kept(places) for key, column in self._columns.items()}
-        return Columns._with({key: column for key, column in kept.items() if len(column.cells)})
+        kept = {name: column.kept(places) for name, column in self._columns.items()}
+        return Columns._with({name: column for name, column in kept.items() if len(column.cells)})
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """For a snapshot; `of` reads it. Call it while nobody appends."""
         columns = list(self._columns.values())
-        keys, key_ends = packed(self._columns)
+        keys, key_ends = packed(key for key, _ in self._columns)
         words, word_ends = packed(word for column in columns for word in column.words.words)
         return {
             "keys": keys,
             "key_ends": key_ends,
+            "of_elements": np.array([of_elements for _, of_elements in self._columns], np.bool_),
             "words": words,
             "word_ends": word_ends,
             "word_counts": np.array([len(column.words.words) for column in columns], np.int64),
@@ -167,21 +194,32 @@ class Columns:
     def of(cls, arrays: Mapping[str, NDArray[Any]]) -> Columns:
         """What `arrays` gave."""
         keys = unpacked(arrays["keys"], arrays["key_ends"])
+        names = zip(keys, arrays["of_elements"].tolist(), strict=True)
         words = unpacked(arrays["words"], arrays["word_ends"])
         cells = Cells(arrays["rows"], arrays["kinds"], arrays["values"], frozenset())
         of_words, of_cells = _spans(arrays["word_counts"]), _spans(arrays["cell_counts"])
         return cls._with(
             {
-                key: Column(_seen(cells[mine]), Words(words[its]))
-                for key, its, mine in zip(keys, of_words, of_cells, strict=True)
+                name: Column(_seen(cells[mine]), Words(words[its]))
+                for name, its, mine in zip(names, of_words, of_cells, strict=True)
             }
         )
 
     @classmethod
-    def _with(cls, columns: dict[str, Column]) -> Columns:
+    def _with(cls, columns: dict[_Name, Column]) -> Columns:
         made = cls()
         made._columns |= columns
         return made
+
+
+def _named(metadata: Mapping[str, JsonValue]) -> Iterator[tuple[_Name, JsonValue]]:
+    """What there is to ask for, by column; null is nothing, and of lists in lists nothing is asked."""
+    for key, value in metadata.items():
+        if value is not None and key != DOCUMENT:
+            yield (key, False), value
+            for element in value if isinstance(value, list) else ():
+                if isinstance(element, str | int | float):
+                    yield (key, True), element
 
 
 def _scattered(found: Mask, cells: Cells, rows: int) -> Mask:

@@ -33,6 +33,8 @@ class Kind(IntEnum):
     BOOL = 4
     OTHER = 5
     """A list or an object: there, and nothing else can be asked of it."""
+    EMPTY = 6
+    """A list without elements."""
 
 
 _NUMBERS = (Kind.INT, Kind.UINT, Kind.FLOAT, Kind.BOOL)
@@ -43,6 +45,7 @@ _DTYPES = {
     Kind.FLOAT: np.float64,
     Kind.BOOL: np.int64,
     Kind.OTHER: np.int64,
+    Kind.EMPTY: np.int64,
 }
 _BOUNDS = {Kind.INT: (-(2**63), 2**63 - 1), Kind.UINT: (2**63, 2**64 - 1), Kind.BOOL: (0, 1)}
 _ORDER: dict[str, Callable[[Any, Any], Any]] = {
@@ -118,6 +121,8 @@ class Column:
                 return (Kind.INT, value) if value < 2**63 else (Kind.UINT, value - 2**64)
             case float():
                 return Kind.FLOAT, struct.unpack("=q", struct.pack("=d", value))[0]
+            case []:
+                return Kind.EMPTY, 0
             case _:
                 return Kind.OTHER, 0
 
@@ -143,6 +148,16 @@ class Column:
         kinds = (Kind.INT, Kind.UINT, Kind.FLOAT)
         floors = [(kind, _floor(kind, value)) for kind in kinds]
         return [(kind, floor) for kind, floor in floors if floor is not None and floor == value]
+
+    def matching(self, cells: Cells, holds: Callable[[str], bool]) -> NDArray[np.bool_]:
+        """Which of the cells are strings that a condition holds for; it is asked once a string."""
+        found = np.zeros(len(cells), np.bool_)
+        if Kind.STRING in cells.seen:
+            places = cells.places(Kind.STRING)
+            found[places] = np.array([holds(word) for word in self.words.words], np.bool_)[
+                cells.values[places]
+            ]
+        return found
 
     def ordered(
         self, cells: Cells, symbol: str, bound: Scalar

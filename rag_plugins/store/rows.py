@@ -7,9 +7,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from rag_plugins.filters import Filter, literal, to_milvus
+from rag_plugins.filters import DOCUMENT, Dialect, Filter, Includes, literal, may_include, to_milvus
 from rag_plugins.store.codec import TEXTS, decode
-from rag_plugins.store.engine import Engine, Entity
+from rag_plugins.store.engine import Engine, Entity, cut
 from rag_plugins.store.entry import spilled_keys, with_spilled
 from rag_plugins.store.schema import Row, VectorField, dense_vector, row_vector, sparse_vector
 from rag_plugins.store.state import State
@@ -43,7 +43,20 @@ class Rows:
     def scope(self, filter: Filter | None = None) -> str:
         """The tenant outermost, whatever the filter says."""
         mine = f"(tenant == {literal(self.tenant)})"
-        return mine if filter is None else f"({mine} and {to_milvus(filter)})"
+        if filter is None:
+            return mine
+        return f"({mine} and {to_milvus(filter, Dialect(self.engine.lite, self._matching))})"
+
+    def _matching(self, part: Includes) -> list[str]:
+        """The texts that it holds for, each once: read where the engine has no expression for them."""
+        within = f"({self.scope()} and {may_include(part)})"
+        field = DOCUMENT if part.key == DOCUMENT else "metadata"
+        found: set[str] = set()
+        for ids in cut(self.engine.ids(self.collection, within)):
+            rows = self.get(ids, ("id", "tenant", field))
+            values = (row[DOCUMENT] if field == DOCUMENT else row[field].get(part.key) for row in rows)
+            found.update(value for value in values if isinstance(value, str) and part.holds(value))
+        return sorted(found)
 
     def get(self, ids: Sequence[str], fields: Sequence[str]) -> list[Entity]:
         """Rows by id. The tenant is compared here: in the expression it would cost Lite the fast path."""

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from rag_plugins.errors import BadFilter
-from rag_plugins.filters import And, Comparison, Exists, Not, Or, where
+from rag_plugins.filters import And, Comparison, Contains, EmptyList, Exists, Includes, Not, Or, where
 from rag_plugins.resident.columns import Columns
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.store.schema import Row, VectorField
@@ -38,6 +38,7 @@ TEXTS = [
 NUMBERS = [0, 1, -1, 1.0, 0.5, -0.0, 10, 9.5, 2**53, 2**53 + 1, float(2**53), -(2**53) - 1]
 NUMBERS += [2**63 - 1, -(2**63), float(2**63), -float(2**63), 1e300, -1e300, 5e-324]
 STORED = [*TEXTS, *NUMBERS, 2**63, 2**64 - 1, float(2**64), True, False, None, [], [1], ["a"], {}, {"b": 1}]
+STORED += ["a%b", "a_B", "\\a", '["a"]', "[]", ["a", "b", "a"], [1.0, -1], [2**64 - 1, 0.5], [True], [["a"]]]
 NESTED = [{"a": {"b": 1}}, {"a.b": 2, "a": {"b": 3}}, {"a": "b"}, {"doc_id": "not a document"}, {}]
 ROWS = [(f"doc {n % 7}", {"x": value}) for n, value in enumerate(STORED)]
 ROWS += [(TEXTS[n % len(TEXTS)], {"x": STORED[-n], "n": NUMBERS[n], "t": TEXTS[n % 5]}) for n in range(15)]
@@ -88,6 +89,9 @@ leaves = st.one_of(
     st.builds(Comparison, st.just("doc_id"), symbols, texts | st.sampled_from(["doc 1", "nested", "flags"])),
     st.builds(Exists, keys | st.just("doc_id")),
     st.builds(lambda key, values: where(key).is_in(values), keys, st.lists(texts | numbers, max_size=20)),
+    st.builds(Contains, keys | st.just("doc_id"), texts | numbers),
+    st.builds(Includes, keys | st.just("doc_id"), texts | st.sampled_from("%_"), st.booleans()),
+    st.builds(EmptyList, keys | st.just("doc_id")),
 )
 filters = st.recursive(
     leaves,
@@ -104,7 +108,7 @@ filters = st.recursive(
 def asks_bools_for_numbers(filter):
     """Whether it asks for equality with 0 or 1, which for Lite true and false are, and for servers not."""
     match filter:
-        case Comparison("x" | "flag", "==" | "!=", value):
+        case Comparison("x" | "flag", "==" | "!=", value) | Contains("x", value):
             return value in (0, 1)
         case And(parts) | Or(parts):
             return any(map(asks_bools_for_numbers, parts))

@@ -1,34 +1,38 @@
-"""Typed filter expressions over metadata, and the one function that turns them into Milvus' language.
-
-    where("year") >= 2020
-    (where("kind") == "manual") & ~where("draft").exists()
-    where("language").is_in(["en", "zh"])
-    where("doc_id") == "handbook.pdf"        # the document's id, whatever the metadata says
-
-A comparison with a key that a passage lacks is false, so `~(where("year") == 2020)` keeps the passages
-that have no year. A value of another type is never equal, and whether it is before or after is left to the
-engine: keep one type a key. Strings are never parsed into filters: what a user types is only ever a value.
-"""
+"""The filters there are, and `where`, which makes them."""
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
 
 from rag_plugins.errors import BadFilter
+from rag_plugins.filters.checks import checked_key, checked_text, checked_value
 
-__all__ = ["And", "Comparison", "Exists", "Filter", "Not", "Or", "all_of", "to_milvus", "where"]
+__all__ = [
+    "DOCUMENT",
+    "And",
+    "Comparison",
+    "Contains",
+    "EmptyList",
+    "Exists",
+    "Filter",
+    "Includes",
+    "Not",
+    "Or",
+    "Scalar",
+    "all_of",
+    "checked",
+    "where",
+]
 
 Scalar: TypeAlias = str | int | float | bool
 Operator: TypeAlias = Literal["==", "!=", "<", "<=", ">", ">="]
 
-_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
+DOCUMENT = "doc_id"
+"""The key that is the document's id, whatever the metadata says."""
+
 _OPERATORS = frozenset({"==", "!=", "<", "<=", ">", ">="})
-_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"})
-_DOCUMENT = "doc_id"
 _DEEPEST = 50  # Engines parse by recursion; Lite gives up at about 150 levels.
 
 
@@ -62,9 +66,9 @@ class Comparison(_Combinable):
     value: Scalar
 
     def __post_init__(self) -> None:
-        _checked_key(self.key)
-        _checked_value(self.key, self.value)
-        if self.key == _DOCUMENT and not isinstance(self.value, str):
+        checked_key(self.key)
+        checked_value(self.key, self.value)
+        if self.key == DOCUMENT and not isinstance(self.value, str):
             raise BadFilter(f"doc_id: got {self.value!r}, expected a string")
         if self.operator not in _OPERATORS:
             raise BadFilter(f"operator {self.operator!r}: expected one of {sorted(_OPERATORS)}")
@@ -77,7 +81,48 @@ class Exists(_Combinable):
     key: str
 
     def __post_init__(self) -> None:
-        _checked_key(self.key)
+        checked_key(self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Contains(_Combinable):
+    """The value is a list and has this element; false for everything else."""
+
+    key: str
+    value: Scalar
+
+    def __post_init__(self) -> None:
+        checked_key(self.key)
+        checked_value(self.key, self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Includes(_Combinable):
+    """The value is a string with this text somewhere in it; false for everything else."""
+
+    key: str
+    text: str
+    ignore_case: bool = False
+
+    def __post_init__(self) -> None:
+        checked_key(self.key)
+        if not isinstance(self.text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise BadFilter(f"{self.key}: got {self.text!r}, expected a string to look for in strings")
+        checked_text(self.key, self.text)
+
+    def holds(self, text: str) -> bool:
+        """For a value that is a string."""
+        return self.text.lower() in text.lower() if self.ignore_case else self.text in text
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyList(_Combinable):
+    """The value is a list without elements."""
+
+    key: str
+
+    def __post_init__(self) -> None:
+        checked_key(self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +146,7 @@ class Not(_Combinable):
     part: Filter
 
 
-Filter: TypeAlias = Comparison | Exists | And | Or | Not
+Filter: TypeAlias = Comparison | Exists | Contains | Includes | EmptyList | And | Or | Not
 
 
 class where:  # noqa: N801 - reads as a word of the filter language
@@ -110,7 +155,7 @@ class where:  # noqa: N801 - reads as a word of the filter language
     __slots__ = ("_key",)
 
     def __init__(self, key: str) -> None:
-        self._key = _checked_key(key)
+        self._key = checked_key(key)
 
     def __eq__(self, value: Scalar) -> Comparison:  # type: ignore[override]
         return Comparison(self._key, "==", value)
@@ -140,6 +185,22 @@ class where:  # noqa: N801 - reads as a word of the filter language
         """The passage has the key."""
         return Exists(self._key)
 
+    def contains(self, value: Scalar) -> Contains:
+        """A list with this element; for any or all of several join these with | or &."""
+        return Contains(self._key, value)
+
+    def includes(self, text: str, *, ignore_case: bool = False) -> Includes:
+        """A string with this text in it.
+
+        Servers cannot say that of any case, nor of text with %, _ or backslash: there the key's texts are
+        read first (all of them; those that are like it), which takes time.
+        """
+        return Includes(self._key, text, ignore_case)
+
+    def is_empty(self) -> Filter:
+        """No value, the empty string, or a list without elements."""
+        return Or((Not(self.exists()), self == "", EmptyList(self._key)))
+
 
 def all_of(values: Mapping[str, Scalar | Sequence[Scalar]]) -> Filter:
     """Equality with every value of a mapping; a list of values means any of them."""
@@ -153,77 +214,22 @@ def all_of(values: Mapping[str, Scalar | Sequence[Scalar]]) -> Filter:
     )
 
 
-def to_milvus(filter: Filter) -> str:
-    """Compile to a Milvus boolean expression, every part in parentheses. Raises `BadFilter`."""
-    return _compiled(filter, _DEEPEST)
+def checked(filter: Filter) -> Filter:
+    """The filter itself. Raises `BadFilter` for what is none, and for one that is nested too deep."""
+    _check(filter, _DEEPEST)
+    return filter
 
 
-def _compiled(filter: Filter, deeper: int) -> str:
+def _check(filter: Filter, deeper: int) -> None:
     if not deeper:
         raise BadFilter(f"filters are nested more than {_DEEPEST} deep: join many with And(…) or Or(…)")
     match filter:
-        case Comparison(key, operator, value):
-            compared = f"{_operand(key)} {operator} {literal(value)}"
-            # Engines disagree on what a missing key compares to, so it is asked for outright.
-            return f"({compared})" if key == _DOCUMENT else f"(exists {_operand(key)} and {compared})"
-        case Exists(key):
-            return _always(True) if key == _DOCUMENT else f"(exists {_operand(key)})"
-        case And(parts):
-            return (
-                f"({' and '.join(_compiled(part, deeper - 1) for part in parts)})" if parts else _always(True)
-            )
-        case Or(parts):
-            return (
-                f"({' or '.join(_compiled(part, deeper - 1) for part in parts)})" if parts else _always(False)
-            )
+        case And(parts) | Or(parts):
+            for part in parts:
+                _check(part, deeper - 1)
         case Not(part):
-            return f"(not {_compiled(part, deeper - 1)})"
+            _check(part, deeper - 1)
+        case Comparison() | Exists() | Contains() | Includes() | EmptyList():
+            pass
         case _:
             raise BadFilter(f"got {type(filter).__name__}: build filters with rag_plugins.where(key)")
-
-
-def literal(value: Scalar) -> str:
-    """A value in Milvus' expression language: the one place that escapes."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return f'"{value.translate(_ESCAPES)}"'
-    return repr(value)
-
-
-def _always(outcome: bool) -> str:
-    """Milvus has no bare true and false; every row has a non-empty id."""
-    return '(id != "")' if outcome else '(id == "")'
-
-
-def _operand(key: str) -> str:
-    return _DOCUMENT if key == _DOCUMENT else f'metadata["{key}"]'
-
-
-def _checked_key(key: str) -> str:
-    if not isinstance(key, str) or not _KEY.fullmatch(key):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise BadFilter(f"metadata key {key!r}: expected a name like 'year' or 'file_name' ({_KEY.pattern})")
-    return key
-
-
-def _checked_value(key: str, value: object) -> None:
-    if not isinstance(value, str | int | float):
-        raise BadFilter(
-            f"{key}: got {type(value).__name__}, expected str, int, float or bool; "
-            "for a missing value use ~where(key).exists()"
-        )
-    if isinstance(value, float) and not math.isfinite(value):
-        raise BadFilter(f"{key}: got {value}, expected a finite number")
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise BadFilter(f"{key}: got {value}, expected an integer of 64 bits")
-    if isinstance(value, str):
-        _checked_text(key, value)
-
-
-def _checked_text(key: str, value: str) -> None:
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise BadFilter(f"{key}: the value is not valid Unicode ({error.reason})") from error
-    if "\0" in value:
-        raise BadFilter(f"{key}: the value contains a NUL character")
