@@ -189,8 +189,9 @@ class RagIndex:
         """The best k passages, best first; `explain` fills `Hit.terms`.
 
         `legs` names the legs to use; a mapping also says how much each counts, in place of what was learned.
-        `vectors`, by name of a dense leg, are the query's, made with that leg's model: they are not made anew.
-        A blank query is searched by them alone, and nothing is reranked. `mode` is by default the configuration's: "text" runs no leg that reads images, "dual" needs one.
+        `vectors`, by name of a dense leg, are the query's, made with that leg's model; a blank query is
+        searched by them alone, and nothing is reranked. `mode` is by default the configuration's: "text" runs
+        no leg that reads images, "dual" needs one.
 
         A string is plain words. A `Query`, made by `parse_query` or of typed rules, may also ask for
         phrases, prefixes, wildcards and words a few edits away, which the BM25 legs look up; other legs
@@ -235,7 +236,7 @@ class RagIndex:
         mode: Mode | None = None,
         vectors: Given = _NO_VECTOR,
     ) -> Hits:
-        """K of the best `fetch_k` that are relevant and unlike each other, in the order they are chosen.
+        """Hits of the best `fetch_k` that are relevant and unlike each other, in the order they are chosen.
 
         Maximal marginal relevance (Carbonell and Goldstein 1998): `balance` 1 is the order of `search`, 0
         asks for difference alone, after the best. The rest is as in `search`.

@@ -97,8 +97,8 @@ class RowMaker:
         made = cast("Encoder", leg.encoder).encode_documents([text], frozenset({leg.representation})).dense
         if made is not None and (cosine := float(made[0] @ vector)) < _SAME_MODEL:
             raise BadInput(
-                f"vectors of leg {leg.name}: what its model makes of the same text has cosine {cosine:.2f} with "
-                "the vector given: embed with the model of the collection, or give no vectors"
+                f"vectors of leg {leg.name}: what its model makes of the same text has cosine {cosine:.2f} "
+                "with the vector given: embed with the model of the collection, or give no vectors"
             )
 
     def _encoded(self, legs: Sequence[Leg], passages: Sequence[Passage]) -> tuple[Encoding, Sequence[int]]:

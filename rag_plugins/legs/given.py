@@ -21,7 +21,7 @@ GivenVectors: TypeAlias = Mapping[str, Mapping[str, FloatArray]]
 
 
 def given_vectors(legs: Mapping[str, Leg], leg: str, vectors: Given) -> dict[str, FloatArray]:
-    """The vectors of a leg with length 1, by their names. Raises `BadInput` for what its model cannot give."""
+    """The vectors of a leg with length 1, by their names. Raises `BadInput` for those that are none of it."""
     known = [name for name, each in legs.items() if _dense(each)]
     if leg not in known:
         raise BadInput(f"vectors of leg {leg!r}: the dense legs of this collection are {known}")

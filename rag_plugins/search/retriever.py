@@ -69,7 +69,7 @@ class HybridRetriever:
         vectors: Given = _NONE,
         explain: bool = False,
     ) -> Hits:
-        """The best k passages; a blank query without vectors finds nothing. Raises `BadInput`, `StoreError`."""
+        """The best k passages; a blank query finds nothing without vectors. Raises `BadInput`, `StoreError`."""
         return self.search_many(
             [query], k, filter=filter, legs=legs, mode=mode, vectors=vectors, explain=explain
         )
