@@ -22,7 +22,12 @@ from rag_plugins.config.legs import (
     VectorLeg,
 )
 from rag_plugins.config.reading import ChunkingConfig, IngestConfig, OcrConfig
-from rag_plugins.config.rerank import CrossEncoderConfig, LateInteractionConfig, RerankerConfig
+from rag_plugins.config.rerank import (
+    CrossEncoderConfig,
+    GivenRerankerConfig,
+    LateInteractionConfig,
+    RerankerConfig,
+)
 from rag_plugins.config.store import IndexConfig, StoreConfig
 from rag_plugins.errors import ConfigError, UnknownPreset
 
@@ -35,6 +40,7 @@ __all__ = [
     "CrossEncoderConfig",
     "DenseLeg",
     "FusionConfig",
+    "GivenRerankerConfig",
     "ImageLeg",
     "IndexConfig",
     "IngestConfig",

@@ -8,7 +8,13 @@ from pydantic import Field, model_validator
 
 from rag_plugins.config.frozen import Frozen, Share
 
-__all__ = ["Calibration", "CrossEncoderConfig", "LateInteractionConfig", "RerankerConfig"]
+__all__ = [
+    "Calibration",
+    "CrossEncoderConfig",
+    "GivenRerankerConfig",
+    "LateInteractionConfig",
+    "RerankerConfig",
+]
 
 Calibration: TypeAlias = Literal["sigmoid", "isotonic"]
 """How a model's scores become probabilities."""
@@ -66,4 +72,14 @@ class CrossEncoderConfig(_Stage):
     device: str | None = None
 
 
-RerankerConfig = Annotated[LateInteractionConfig | CrossEncoderConfig, Field(discriminator="kind")]
+class GivenRerankerConfig(_Stage):
+    """Rerank by an object that the caller gives under this name: `RagIndex.open(…, rerankers=[…])`."""
+
+    kind: Literal["given"] = "given"
+    name: Annotated[str, Field(min_length=1)]
+    blend: Annotated[Share, Field(description="share of the rerank score")] = 1.0
+
+
+RerankerConfig = Annotated[
+    LateInteractionConfig | CrossEncoderConfig | GivenRerankerConfig, Field(discriminator="kind")
+]

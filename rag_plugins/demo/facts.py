@@ -8,6 +8,7 @@ from rag_plugins.config import (
     CrossEncoderConfig,
     DenseLeg,
     FusionConfig,
+    GivenRerankerConfig,
     ImageLeg,
     LateInteractionConfig,
     LegConfig,
@@ -103,6 +104,8 @@ def _reranker(settings: RerankerConfig) -> Fact:
     match settings:
         case CrossEncoderConfig():
             return Fact("Reranker", f"{settings.model}, best {settings.depth}", "cross-encoder, here")
+        case GivenRerankerConfig():
+            return Fact("Reranker", f"{settings.name}, best {settings.depth}", "the caller's own")
         case LateInteractionConfig():
             return Fact(
                 "Reranker",

@@ -6,11 +6,13 @@ require("llama_index.core", extra="llama-index")
 
 from rag_plugins.llama_index.convert import from_node, to_node  # noqa: E402
 from rag_plugins.llama_index.embedding import MatryoshkaEmbedding  # noqa: E402
-from rag_plugins.llama_index.encoder import from_llama_index  # noqa: E402
+from rag_plugins.llama_index.foreign import from_llama_index  # noqa: E402
+from rag_plugins.llama_index.llm import expander  # noqa: E402
 from rag_plugins.llama_index.pages import to_image_node  # noqa: E402
 from rag_plugins.llama_index.postprocessor import CrossEncoderPostprocessor  # noqa: E402
 from rag_plugins.llama_index.reader import OcrReader  # noqa: E402
 from rag_plugins.llama_index.retriever import HybridQuery, HybridRetriever  # noqa: E402
+from rag_plugins.llama_index.sparse import SparseEmbedding  # noqa: E402
 
 __all__ = [
     "CrossEncoderPostprocessor",
@@ -18,6 +20,8 @@ __all__ = [
     "HybridRetriever",
     "MatryoshkaEmbedding",
     "OcrReader",
+    "SparseEmbedding",
+    "expander",
     "from_node",
     "from_llama_index",
     "to_image_node",

@@ -17,6 +17,7 @@ from rag_plugins.config import (
     Config,
     CrossEncoderConfig,
     DenseLeg,
+    GivenRerankerConfig,
     ImageLeg,
     PageTokensLeg,
     RobustLeg,
@@ -213,6 +214,8 @@ def _models(config: Config, load: bool) -> Iterator[ModelUse]:
         part = f"rerank {number}"
         if isinstance(stage, CrossEncoderConfig):
             yield _use(part, stage, CrossEncoderReranker(stage, config.compute), config.compute, load)
+        elif isinstance(stage, GivenRerankerConfig):
+            yield ModelUse(part, stage.name, "whoever opens the index gives it")
         else:
             yield ModelUse(part, stage.kind, "the first dense leg's model")
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeAlias, cast
 
-from rag_plugins.config import Config, RerankerConfig, VectorLeg
+from rag_plugins.config import Config, GivenRerankerConfig, RerankerConfig, VectorLeg
 from rag_plugins.ingest.funnels import FunnelKeeper
 from rag_plugins.ingest.rows import RowMaker
 from rag_plugins.ingest.weighing import FusionKeeper
@@ -16,7 +17,7 @@ from rag_plugins.legs.search import LegSearch
 from rag_plugins.lexical.statistics import StatisticsKeeper
 from rag_plugins.models.dense import DenseEncoder
 from rag_plugins.models.m3 import M3Encoder
-from rag_plugins.models.protocols import Encoder, ImageEncoder, Leg
+from rag_plugins.models.protocols import Encoder, ImageEncoder, Leg, Reranker
 from rag_plugins.models.rerank.cross_encoder import CrossEncoderReranker
 from rag_plugins.models.sparse import SparseEncoder
 from rag_plugins.models.visual.page_tokens import PageTokensEncoder
@@ -28,7 +29,7 @@ from rag_plugins.search.weights import fixed
 from rag_plugins.store.learned import LearnedRecord
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.wiring.legs import dense_model, make_legs
-from rag_plugins.wiring.rerankers import kept_tokens, make_reranker, token_leg
+from rag_plugins.wiring.rerankers import by_name, kept_tokens, make_reranker, token_leg, with_given
 from rag_plugins.wiring.stores import make_passes, make_searches, make_store
 
 __all__ = [
@@ -41,12 +42,16 @@ __all__ = [
     "make_searches",
     "make_store",
     "wire",
+    "with_given",
 ]
 
 Model: TypeAlias = (
     DenseEncoder | SparseEncoder | M3Encoder | ImageModelEncoder | PageTokensEncoder | CrossEncoderReranker
 )
 """What holds weights in memory until it is released."""
+
+
+_NONE: Mapping[str, Reranker] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,23 +90,29 @@ def assemble(
     collection: str,
     tenant: str,
     encoders: Mapping[str, Encoder | ImageEncoder],
+    rerankers: Sequence[Reranker] = (),
 ) -> Parts:
-    """All that works on a collection, opened or created: see `RagIndex.open`."""
+    """All that works on a collection, opened or created: see `RagIndex.open`; `config` as of `with_given`."""
     legs = make_legs(config.legs, encoders, config.compute)
     store = make_store(uri, config, legs, collection, tenant)
     try:
-        return wire(config, legs, store, tenant, encoders)
+        return wire(config, legs, store, tenant, encoders, by_name(rerankers))
     except BaseException:
         store.close()
         raise
 
 
 def wire(
-    config: Config, legs: Sequence[Leg], store: MilvusStore, tenant: str, given: Collection[str] = ()
+    config: Config,
+    legs: Sequence[Leg],
+    store: MilvusStore,
+    tenant: str,
+    given: Collection[str] = (),
+    rerankers: Mapping[str, Reranker] = _NONE,
 ) -> Parts:
     """Everything above the store; `given` names the legs whose encoder is the caller's own.
 
-    Raises `ConfigError` for settings that do not go together.
+    `rerankers`, by name, are the caller's too. Raises `ConfigError` for settings that do not go together.
     """
     searches = make_searches(config, legs, store)
     keepers = [StatisticsKeeper(store, name, search, tenant) for name, search in searches.items()]
@@ -113,18 +124,23 @@ def wire(
     weighed = sum(leg.weight is None for leg in legs)
     learns = config.fusion.method == "adaptive" and weighed > 1 and not fixed(legs)
     writer = Writer(store, rows, tenant, keepers, [*funnels, *([fusion] if learns else [])])
-    stages = [_stage(settings, config, legs) for settings in config.rerank]
+    stages = [_stage(settings, config, legs, rerankers) for settings in config.rerank]
     literal = {leg.name for leg in legs if leg.name in searches and not leg.robust}
     fuser = Fuser(store, config.fusion, record, literal)
     retriever = HybridRetriever(store, searched, fuser, config.fusion, stages, config.mode)
-    made = [*(leg.encoder for leg in legs if leg.name not in given), *(stage.reranker for stage in stages)]
-    models = [model for model in made if isinstance(model, Model)]
+    encoders = [leg.encoder for leg in legs if leg.name not in given]
+    own = [stage.reranker for stage in stages if not isinstance(stage.settings, GivenRerankerConfig)]
+    models = [model for model in (*encoders, *own) if isinstance(model, Model)]
     return Parts(store, legs, retriever, writer, funnels, fusion, record, models)
 
 
-def _stage(settings: RerankerConfig, config: Config, legs: Sequence[Leg]) -> RerankStage:
-    reranker = make_reranker(settings, config, legs)
-    return RerankStage(settings, reranker, token_leg(legs).name if reranker.reads_tokens else None)
+def _stage(
+    settings: RerankerConfig, config: Config, legs: Sequence[Leg], given: Mapping[str, Reranker]
+) -> RerankStage:
+    # Rows keep token vectors for late interaction alone: another reranker that reads some makes them itself.
+    stored = settings.kind == "late-interaction"
+    reranker = make_reranker(settings, config, legs, given)
+    return RerankStage(settings, reranker, token_leg(legs).name if stored else None)
 
 
 def _funnels(config: Config, legs: Sequence[Leg], store: MilvusStore, tenant: str) -> list[FunnelKeeper]:

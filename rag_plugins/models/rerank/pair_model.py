@@ -16,6 +16,7 @@ from rag_plugins.models.batching import token_batches
 from rag_plugins.models.compute.rule import Choice
 from rag_plugins.models.protocols import Read, Scale, Scores
 from rag_plugins.models.rerank.cutting import Limit, Piece, Pieces
+from rag_plugins.models.rerank.finite import finite
 from rag_plugins.models.tokenizer import SafeTokenizer
 from rag_plugins.models.trunk import as_array
 from rag_plugins.vectors import FloatArray
@@ -57,8 +58,8 @@ class PairModel:
             chunk = self._pieces(pairs[start : start + _CHUNK], Limit(self.max_length, windows))
             read |= {start + n: pieces.read for n, pieces in enumerate(chunk) if pieces.read}
             values[start : start + len(chunk)] = self._best(chunk)
-        finite, notices = _finite(values)
-        return Scores(finite, read, notices)
+        sound, notices = finite(values)
+        return Scores(sound, read, notices)
 
     def _pieces(self, pairs: Sequence[Texts], limit: Limit) -> list[Pieces]:
         found: list[Pieces] = []
@@ -133,14 +134,3 @@ class PairModel:
             "markers included: too few are left for a passage. Shorten the query, raise max_length if the "
             "model allows it, or choose a model that reads more"
         )
-
-
-def _finite(scores: FloatArray) -> tuple[FloatArray, tuple[str, ...]]:
-    """What is not finite as the lowest of the others, 0 where there are none, and how many that were."""
-    finite = np.isfinite(scores)
-    bad = len(scores) - int(finite.sum())
-    if not bad:
-        return scores, ()
-    lowest = scores[finite].min() if finite.any() else np.float32(0.0)
-    noun = "score was" if bad == 1 else "scores were"
-    return np.where(finite, scores, lowest), (f"{bad} {noun} not finite and counts as the lowest",)

@@ -1,0 +1,125 @@
+"""LangChain's embeddings, rerankers and language models as what the core takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol, cast, overload
+
+from langchain_core.documents import BaseDocumentCompressor, Document
+from langchain_core.embeddings import Embeddings
+from langchain_core.messages import BaseMessage
+from langchain_core.runnables import Runnable
+
+from rag_plugins.errors import BadInput, ConfigError
+from rag_plugins.models.foreign import ForeignEncoder
+from rag_plugins.models.protocols import Scale
+from rag_plugins.models.rerank.foreign import ForeignReranker, Kept, kept_scores, mark
+from rag_plugins.models.visual.foreign import ForeignImageEncoder
+
+__all__ = ["CrossEncoder", "from_langchain"]
+
+_MARK = "rag_plugins_candidate"
+_SCORE = "relevance_score"
+
+
+class CrossEncoder(Protocol):
+    """LangChain's `BaseCrossEncoder`, which has been several classes."""
+
+    def score(self, text_pairs: list[tuple[str, str]]) -> Any:
+        """A number for each pair of query and text."""
+        ...
+
+
+@overload
+def from_langchain(
+    model: Embeddings,
+    *,
+    name: str,
+    dim: int | None = None,
+    matryoshka: Sequence[int] | None = None,
+    query_prompt: str = "",
+    document_prompt: str = "",
+) -> ForeignEncoder: ...
+@overload
+def from_langchain(
+    model: BaseDocumentCompressor | CrossEncoder, *, name: str | None = None, scale: Scale = "logit"
+) -> ForeignReranker: ...
+@overload
+def from_langchain(model: Runnable[Any, Any]) -> Callable[[str], str]: ...
+def from_langchain(model: Any, **settings: Any) -> ForeignEncoder | ForeignReranker | Callable[[str], str]:
+    """An object of LangChain's as an encoder, a reranker or a function from prompt to text.
+
+    `Embeddings`: for `RagIndex.open(…, encoders={"dense": encoder})`. One that has `embed_images` or
+    `embed_image`, which take a list of paths, is an encoder of images too: for `encoders={"image": encoder}`.
+    The prompts go before texts where the object puts none there itself. The rest is as in `ForeignEncoder`.
+
+    A document compressor or a cross-encoder: for `RagIndex.open(…, rerankers=[reranker])`. It reads the
+    retrieval view alone. `name` is by default its class', `scale` what is known of its scores. A compressor's
+    metadata["relevance_score"] count where all Documents that it keeps have one, else their order; what it
+    drops stands below: see `kept_scores`.
+
+    A chat model, an LLM or another Runnable that makes text of text: a function, for what takes one.
+
+    Raises `ConfigError` for anything else.
+    """
+    if isinstance(model, BaseDocumentCompressor):
+        return _reranker(model, partial(_compressed, model), **settings)
+    if hasattr(model, "embed_query"):
+        return _encoder(model, **settings)
+    if isinstance(model, Runnable):
+        return partial(_answer, cast("Runnable[Any, Any]", model), **settings)
+    if hasattr(model, "score"):
+        return _reranker(model, partial(_paired, model), **settings)
+    raise ConfigError(
+        f"got {type(model).__name__}, expected Embeddings, a document compressor, a cross-encoder, a chat "
+        "model, an LLM or another Runnable"
+    )
+
+
+def _encoder(embeddings: Embeddings, name: str, **settings: Any) -> ForeignEncoder:
+    embed_query, images = embeddings.embed_query, _images(embeddings)
+    encoder = partial(ForeignImageEncoder, images=images) if images else ForeignEncoder
+    return encoder(
+        name, lambda texts: [embed_query(text) for text in texts], embeddings.embed_documents, **settings
+    )
+
+
+def _images(embeddings: object) -> Callable[[list[str]], Any] | None:
+    """How it embeds images, which no base class of LangChain has; the plural takes a list wherever it is."""
+    return getattr(embeddings, "embed_images", None) or getattr(embeddings, "embed_image", None)
+
+
+def _reranker(
+    model: object,
+    judge: Callable[[str, list[str]], Sequence[Any]],
+    name: str | None = None,
+    scale: Scale = "logit",
+) -> ForeignReranker:
+    return ForeignReranker(type(model).__name__ if name is None else name, judge, scale)
+
+
+def _compressed(compressor: BaseDocumentCompressor, query: str, texts: list[str]) -> list[float]:
+    documents = [
+        Document(id=mark(n), page_content=text, metadata={_MARK: mark(n)}) for n, text in enumerate(texts)
+    ]
+    kept = compressor.compress_documents(documents, query)
+    return kept_scores(
+        texts,
+        [
+            Kept((each.metadata.get(_MARK), each.id), each.page_content, each.metadata.get(_SCORE))
+            for each in kept
+        ],
+    )
+
+
+def _paired(encoder: CrossEncoder, query: str, texts: list[str]) -> Sequence[Any]:
+    return encoder.score([(query, text) for text in texts])
+
+
+def _answer(model: Runnable[Any, Any], prompt: str) -> str:
+    answer = model.invoke(prompt)
+    text = answer.text if isinstance(answer, BaseMessage) else answer
+    if not isinstance(text, str):
+        raise BadInput(f"{type(model).__name__} gave {type(answer).__name__}, expected a str or a message")
+    return str(text)  # A message's is a str of its own kind.
