@@ -47,8 +47,8 @@ def tiny_cross_encoder(folder, words):
     from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast, set_seed
 
     set_seed(7)
-    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]))
-    BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
+    BertTokenizerFast(vocab={piece: number for number, piece in enumerate(pieces)}).save_pretrained(folder)
     config = BertConfig(
         vocab_size=5 + len(words),
         hidden_size=16,
