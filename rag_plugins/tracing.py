@@ -6,12 +6,13 @@ it as OpenTelemetry's conventions for generative AI have it.
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import traceback
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Protocol, TypeAlias
 
 __all__ = ["Attribute", "Span", "captures_content", "span"]
@@ -45,7 +46,11 @@ def span(name: str, attributes: Mapping[str, Attribute] | None = None) -> Abstra
     # Whoever records spans has imported this; it takes 30 ms, which nobody else shall pay.
     if _API not in sys.modules:
         return _UNRECORDED
-    return _recorded(name, attributes)
+    api = _api()
+    provider = api.get_tracer_provider()
+    if isinstance(provider, api.ProxyTracerProvider):  # What the API has until somebody sets one.
+        return _UNRECORDED
+    return _recorded(_tracer(provider), name, attributes)
 
 
 def captures_content() -> bool:
@@ -54,8 +59,8 @@ def captures_content() -> bool:
 
 
 @contextmanager
-def _recorded(name: str, attributes: Mapping[str, Attribute] | None) -> Generator[Span]:
-    with _tracer().start_as_current_span(
+def _recorded(tracer: Any, name: str, attributes: Mapping[str, Attribute] | None) -> Generator[Span]:
+    with tracer.start_as_current_span(
         name, attributes=attributes, record_exception=False, set_status_on_exception=False
     ) as current:
         try:
@@ -66,17 +71,18 @@ def _recorded(name: str, attributes: Mapping[str, Attribute] | None) -> Generato
 
 
 @cache
-def _tracer() -> Any:
-    """Where no provider is set yet, it is the API's stand-in, which turns to the one that will be."""
-    from opentelemetry import trace
+def _api() -> Any:
+    """The import waits for another thread that is at it."""
+    return importlib.import_module(_API)
 
-    return trace.get_tracer("rag_plugins")
+
+@lru_cache(maxsize=1)
+def _tracer(provider: Any) -> Any:
+    return provider.get_tracer("rag_plugins")
 
 
 def _record(current: Any, error: BaseException) -> None:
     """As OpenTelemetry does it, but for the message, which repeats what was given: a query, an answer."""
-    from opentelemetry.trace import StatusCode
-
     kind = f"{type(error).__module__}.{type(error).__qualname__}"
     frames = "".join(traceback.format_tb(error.__traceback__))
     event = {"exception.type": kind, "exception.stacktrace": frames}
@@ -84,4 +90,4 @@ def _record(current: Any, error: BaseException) -> None:
         event["exception.message"] = str(error)
     current.set_attribute("error.type", kind)
     current.add_event("exception", event)
-    current.set_status(StatusCode.ERROR, type(error).__name__)
+    current.set_status(_api().StatusCode.ERROR, type(error).__name__)

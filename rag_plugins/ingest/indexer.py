@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -23,6 +24,7 @@ from rag_plugins.ingest.policy import ViewPolicy
 from rag_plugins.ingest.writer import Writer
 from rag_plugins.store.assets import AssetStore
 from rag_plugins.text import digest
+from rag_plugins.tracing import Attribute, span
 from rag_plugins.types import Passage
 
 __all__ = ["IngestSummary", "Indexer", "settings_of", "shown"]
@@ -32,6 +34,8 @@ _GROUP = 64
 
 _READER = 2
 """Raised whenever pages are read or cut differently, so that documents are read again."""
+
+_logger = logging.getLogger("rag_plugins.ingest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,19 @@ class Indexer:
         self, paths: Sequence[str | Path], *, root: Path | None = None, progress: bool = False
     ) -> IngestSummary:
         """Read every file that is new or changed; see `RagIndex.ingest`."""
+        about: dict[str, Attribute] = {
+            "db.system.name": "milvus",
+            "db.collection.name": self._writer.collection,
+        }
+        with span("rag_plugins.ingest", about) as current:
+            summary = self._ingested(paths, root, progress)
+            counts = _counts(summary)
+            for name, value in counts.items():
+                current.set_attribute(name, value)
+        _log(summary, {**about, **counts})
+        return summary
+
+    def _ingested(self, paths: Sequence[str | Path], root: Path | None, progress: bool) -> IngestSummary:
         start = perf_counter()
         found = find_documents(paths, root)
         todo = [file for file in found.files if not self._is_current(file)]
@@ -210,4 +227,24 @@ def _summary(
         seconds=seconds,
         confidence=sum(document.sureness for document in stored) / words if words else None,
         bad=(*bad, *(error for document in done for error in document.bad)),
+    )
+
+
+def _counts(summary: IngestSummary) -> dict[str, Attribute]:
+    named = ("documents", "replaced", "unchanged", "pages", "passages")
+    return {
+        **{f"rag_plugins.{name}": getattr(summary, name) for name in named},
+        "rag_plugins.bad": len(summary.bad),
+    }
+
+
+def _log(summary: IngestSummary, facts: Mapping[str, Attribute]) -> None:
+    _logger.info(
+        "%d documents of %d pages stored, %d unchanged, %d problems, in %.1f s",
+        summary.documents,
+        summary.pages,
+        summary.unchanged,
+        len(summary.bad),
+        summary.seconds,
+        extra={**facts, "rag_plugins.milliseconds": round(1e3 * summary.seconds, 3)},
     )

@@ -16,6 +16,7 @@ from pydantic import Field, PrivateAttr, SkipValidation
 
 from rag_plugins.config import Config, Mode
 from rag_plugins.faces.expansion import expanding, to_search
+from rag_plugins.faces.notices import log_notices
 from rag_plugins.filters import Filter
 from rag_plugins.index import RagIndex
 from rag_plugins.langchain.convert import from_document, to_document
@@ -142,8 +143,7 @@ class HybridRetriever(BaseRetriever):
             mode=mode or self.mode,
             explain=self.explain,
         )
-        for notice in hits.notices:  # A list of Documents has no place for them.
-            _logger.warning(notice)
+        log_notices(hits.notices, _logger)
         return [to_document(hit) for hit in hits]
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from llama_index.core.settings import Settings
 
 from rag_plugins.config import Config, Mode
 from rag_plugins.faces.expansion import expanding, to_search
+from rag_plugins.faces.notices import log_notices
 from rag_plugins.filters import Filter
 from rag_plugins.index import RagIndex
 from rag_plugins.llama_index.convert import from_node, is_passage, to_node
@@ -131,8 +132,7 @@ class HybridRetriever(BaseRetriever):
             mode=asked or self.mode,
             explain=self.explain,
         )
-        for notice in hits.notices:  # A list of nodes has no place for them.
-            _logger.warning(notice)
+        log_notices(hits.notices, _logger)
         return [*map(to_node, hits), *(page_nodes(hits) if self.images else ())]
 
     def _expanded(self, text: str) -> object:

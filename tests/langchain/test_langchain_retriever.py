@@ -58,8 +58,10 @@ def test_recall_rules_and_what_they_matched(index, caplog):
     assert found.id == "filter"
     matched = {match["term"]: match["rule"] for match in found.metadata["rag_plugins"]["terms"]["bm25"]}
     assert matched == {"air filter": '"air filter"', "replacement": "replacemant~1"}
-    assert retriever.invoke("zeppel*") == []
+    with caplog.at_level("DEBUG", "rag_plugins"):
+        assert retriever.invoke("zeppel*") == []
     assert "zeppel*: no term" in caplog.text
+    assert not any("zeppel" in record.getMessage() for record in caplog.records if record.levelname != "DEBUG")
     with pytest.raises(BadQuery, match="character 1"):
         retriever.invoke('"air filter')
     assert "terms" not in HybridRetriever(index).invoke('"air filter')[0].metadata["rag_plugins"]
