@@ -211,7 +211,7 @@ def test_a_given_reranker_outlives_the_index(handbook):
         def release(self):
             released.append(self)
 
-    with RagIndex.open(handbook, config=LEXICAL, rerankers=[Kept("mine")]) as index:
+    with RagIndex.open(handbook, config=LEXICAL, rerankers=[Kept("ms-marco-MiniLM-L-6-v2")]) as index:
         assert found(index.search("tank", k=1)) == ["tank"]
     assert released == []
 
