@@ -184,6 +184,7 @@ class RagIndex:
         legs: LegChoice | None = None,
         mode: Mode | None = None,
         vectors: Given = _NO_VECTOR,
+        group_by: str | None = None,
         explain: bool = False,
     ) -> Hits:
         """The best k passages, best first; `explain` fills `Hit.terms`.
@@ -191,7 +192,8 @@ class RagIndex:
         `legs` names the legs to use; a mapping also says how much each counts, in place of what was learned.
         `vectors`, by name of a dense leg, are the query's, made with that leg's model; a blank query is
         searched by them alone, and nothing is reranked. `mode` is by default the configuration's: "text" runs
-        no leg that reads images, "dual" needs one.
+        no leg that reads images, "dual" needs one. `group_by` names a metadata key, or "doc_id": the best
+        passage of each value is a hit, so that sentences that are views of one parent give one hit.
 
         A string is plain words. A `Query`, made by `parse_query` or of typed rules, may also ask for
         phrases, prefixes, wildcards and words a few edits away, which the BM25 legs look up; other legs
@@ -199,7 +201,14 @@ class RagIndex:
         """
         self._writer.refresh()
         return self._retriever.search(
-            query, k, filter=filter, legs=legs, mode=mode, vectors=vectors, explain=explain
+            query,
+            k,
+            filter=filter,
+            legs=legs,
+            mode=mode,
+            vectors=vectors,
+            group_by=group_by,
+            explain=explain,
         )
 
     def search_many(
@@ -212,6 +221,7 @@ class RagIndex:
         legs: LegChoice | None = None,
         mode: Mode | None = None,
         vectors: Given = _NO_VECTOR,
+        group_by: str | None = None,
         explain: bool = False,
     ) -> Hits:
         """The best k passages for a question and its other wordings or parts, the question first.
@@ -221,7 +231,15 @@ class RagIndex:
         """
         self._writer.refresh()
         return self._retriever.search_many(
-            queries, k, weights=weights, filter=filter, legs=legs, mode=mode, vectors=vectors, explain=explain
+            queries,
+            k,
+            weights=weights,
+            filter=filter,
+            legs=legs,
+            mode=mode,
+            vectors=vectors,
+            group_by=group_by,
+            explain=explain,
         )
 
     def diverse(

@@ -11,6 +11,7 @@ from typing import TypeAlias, cast, get_args
 from rag_plugins.config import FusionConfig, Mode
 from rag_plugins.errors import BadInput
 from rag_plugins.filters import Filter
+from rag_plugins.fusion import Fused
 from rag_plugins.legs.given import Given, given_vectors
 from rag_plugins.legs.search import LegSearch, QueryVectors
 from rag_plugins.lexical.rules import Query, has_rules, words
@@ -67,11 +68,19 @@ class HybridRetriever:
         legs: LegChoice | None = None,
         mode: Mode | None = None,
         vectors: Given = _NONE,
+        group_by: str | None = None,
         explain: bool = False,
     ) -> Hits:
-        """The best k passages; a blank query finds nothing without vectors. Raises `BadInput`, `StoreError`."""
+        """The best k passages; a blank query finds nothing without vectors. Raises `BadInput`."""
         return self.search_many(
-            [query], k, filter=filter, legs=legs, mode=mode, vectors=vectors, explain=explain
+            [query],
+            k,
+            filter=filter,
+            legs=legs,
+            mode=mode,
+            vectors=vectors,
+            group_by=group_by,
+            explain=explain,
         )
 
     def search_many(
@@ -84,15 +93,23 @@ class HybridRetriever:
         legs: LegChoice | None = None,
         mode: Mode | None = None,
         vectors: Given = _NONE,
+        group_by: str | None = None,
         explain: bool = False,
     ) -> Hits:
         """The best k passages for several queries, reranked for the first that is not blank.
 
-        `vectors` by leg are the first query's, and not made anew.
+        `vectors` by leg are the first query's, and not made anew; `group_by` names what only one hit has.
         """
         with watched(self._store.collection, k, mode or self._mode) as told:
             outcome = self._run(
-                queries, k, weights=weights, filter=filter, legs=legs, mode=mode, vectors=vectors
+                queries,
+                k,
+                weights=weights,
+                filter=filter,
+                legs=legs,
+                mode=mode,
+                vectors=vectors,
+                group_by=group_by,
             )
             return told(outcome, self._hits(outcome, outcome.final[:k], explain))
 
@@ -155,6 +172,7 @@ class HybridRetriever:
         legs: LegChoice | None = None,
         mode: Mode | None = None,
         vectors: Given = _NONE,
+        group_by: str | None = None,
         depth: int | None = None,
         exact: bool = False,
     ) -> Outcome:
@@ -168,9 +186,18 @@ class HybridRetriever:
         weight = weighed(given, weights, wordless)
         asking = _Asking(chosen, legs is not None or wordless, depth, filter, exact, own)
         outcome = joined(self._outcomes(list(weight), asking), weight.values(), self._fusion)
+        if group_by is not None:
+            outcome.fused = self._best_of_each(group_by, outcome.fused)
         if read := [text for query in given if (text := words(query))]:
             self._cascade.run(read[0], k, outcome)
         return outcome
+
+    def _best_of_each(self, key: str, fused: Sequence[Fused]) -> list[Fused]:
+        """The first of each value of a key; what has no such key stands for itself."""
+        values = self._store.values([item.id for item in fused], key)
+        first = {values.get(item.id, ("", item.id)): item for item in reversed(fused)}
+        kept = {item.id for item in first.values()}
+        return [item for item in fused if item.id in kept]
 
     def _given(self, leg: str, vectors: Given) -> dict[str, FloatArray]:
         return given_vectors(self._legs.legs, leg, {leg: vectors[leg]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TypeVar
 
 from rag_plugins.config import StoreConfig
 from rag_plugins.errors import BadInput
-from rag_plugins.filters import Filter, where
+from rag_plugins.filters import DOCUMENT, Filter, where
 from rag_plugins.funnel import Prefixes
 from rag_plugins.store.assets import AssetStore, asset_store
 from rag_plugins.store.engine import Engine, Entity, cut
@@ -158,6 +159,18 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
     def views(self, ids: Sequence[str]) -> dict[str, tuple[View, ...]]:
         """What retrieval reads of passages, by id. Far faster than `fetch`, which builds every word."""
         return {id: passage.views for id, passage in self._rows.passages(ids, VIEWS).items()}
+
+    def values(self, ids: Sequence[str], key: str) -> dict[str, str]:
+        """What passages have under a metadata key, as JSON, or their "doc_id"; those without are left out."""
+        where(key)  # Raises `BadFilter` for what is no key.
+        found = self._rows.passages(ids, VIEWS).items()
+        if key == DOCUMENT:
+            return {id: passage.doc_id for id, passage in found}
+        return {
+            id: json.dumps(value, sort_keys=True)
+            for id, passage in found
+            if (value := passage.metadata.get(key)) is not None
+        }
 
     def vectors(self, field: str, ids: Sequence[str]) -> dict[str, SparseVector]:
         """The stored vectors of a sparse field by id; missing ones are left out. Raises `BadInput`."""

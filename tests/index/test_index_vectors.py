@@ -180,3 +180,23 @@ def test_vectors_are_stored_where_the_model_s_tokens_are_kept_too(tmp_path):
         index.add([passage], vectors={"dense": {passage.id: vector}})
         assert index.search("lamp", 1)[0].trace[-1].kind == "rerank"
         assert [hit.trace[-1].kind for hit in index.search("", 1, vectors={"dense": vector})] == ["fusion"]
+
+
+def test_one_hit_a_parent(milvus_uri, collection):
+    parents = {"a": "The lamp is red. The lamp is bright.", "b": "The tank holds water. No lamp there."}
+    with RagIndex.open(milvus_uri, preset="lexical", collection=collection) as index:
+        for name, text in parents.items():
+            index.add(
+                index.passage(text, view=view, caller_id=f"{name}{n}", doc_id=name, metadata={"parent": name})
+                for n, view in enumerate(text.split(". "))
+            )
+        index.add([index.passage("A lamp on its own."), index.passage("A lamp of nobody.")])
+        assert len(index.search("lamp", 9)) == 5
+        found = index.search("red lamp", 9, group_by="parent")
+        assert texts(found)[0] == parents["a"] and sorted(texts(found)) == sorted(
+            [*parents.values(), "A lamp on its own.", "A lamp of nobody."]
+        )
+        assert found[0].passage.caller_id == "a0"  # The sentence that was found.
+        assert len(index.search("red lamp", 9, group_by="doc_id")) == 4
+        with pytest.raises(BadInput, match="metadata key"):
+            index.search("lamp", group_by='" or "')
