@@ -20,6 +20,7 @@ from rag_plugins.faces.notices import log_notices
 from rag_plugins.filters import Filter
 from rag_plugins.index import RagIndex
 from rag_plugins.langchain.convert import from_document, to_document
+from rag_plugins.langchain.filters import to_filter
 from rag_plugins.models.protocols import Encoder, ImageEncoder
 
 __all__ = ["HybridRetriever"]
@@ -35,6 +36,8 @@ Expand: TypeAlias = (
 class HybridRetriever(BaseRetriever):
     """Searches a `RagIndex`; `k`, `filter`, `legs` and `mode` may also be given to each call.
 
+    A filter is of `where(...)` or a mapping such as {"year": {"$gte": 2020}}, see `to_filter`.
+
     With `rules`, queries may hold "exact phrases", prefix*, wild*c?rds and fuzzy~1 words (see
     `parse_query`); what there is to say of them is logged. With `explain`,
     `metadata["rag_plugins"]["terms"]` says what each sparse leg matched.
@@ -47,7 +50,7 @@ class HybridRetriever(BaseRetriever):
 
     index: RagIndex
     k: int = Field(default=5, ge=1)
-    filter: SkipValidation[Filter | None] = None
+    filter: SkipValidation[Filter | Mapping[str, Any] | None] = None
     legs: Sequence[str] | None = None
     mode: Mode | None = None
     rules: bool = False
@@ -59,7 +62,7 @@ class HybridRetriever(BaseRetriever):
         self,
         index: RagIndex,
         k: int = 5,
-        filter: Filter | None = None,
+        filter: Filter | Mapping[str, Any] | None = None,
         legs: Sequence[str] | None = None,
         mode: Mode | None = None,
         **settings: Any,
@@ -97,7 +100,7 @@ class HybridRetriever(BaseRetriever):
         *,
         run_manager: CallbackManagerForRetrieverRun,
         k: int | None = None,
-        filter: Filter | None = None,
+        filter: Filter | Mapping[str, Any] | None = None,
         legs: Sequence[str] | None = None,
         mode: Mode | None = None,
     ) -> list[Document]:
@@ -114,7 +117,7 @@ class HybridRetriever(BaseRetriever):
         *,
         run_manager: AsyncCallbackManagerForRetrieverRun,
         k: int | None = None,
-        filter: Filter | None = None,
+        filter: Filter | Mapping[str, Any] | None = None,
         legs: Sequence[str] | None = None,
         mode: Mode | None = None,
     ) -> list[Document]:
@@ -130,15 +133,16 @@ class HybridRetriever(BaseRetriever):
         query: str,
         expanded: object,
         k: int | None,
-        filter: Filter | None,
+        filter: Filter | Mapping[str, Any] | None,
         legs: Sequence[str] | None,
         mode: Mode | None,
     ) -> list[Document]:
-        # None is "not given", never "no filter": a variable left empty must not widen the search.
+        # None and {} are "not given", never "no filter": a variable left empty must not widen the search.
+        own, asked = to_filter(self.filter), to_filter(filter)
         hits = self.index.search_many(
             to_search(query, expanded, self.rules, _logger),
             self.k if k is None else k,
-            filter=self.filter if filter is None else filter,
+            filter=own if asked is None else asked,
             legs=self.legs if legs is None else legs,
             mode=mode or self.mode,
             explain=self.explain,

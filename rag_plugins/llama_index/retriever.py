@@ -12,6 +12,7 @@ from typing import Any, Self, cast
 from llama_index.core.retrievers import BaseRetriever
 from llama_index.core.schema import BaseNode, Document, NodeWithScore, QueryBundle
 from llama_index.core.settings import Settings
+from llama_index.core.vector_stores import MetadataFilters
 
 from rag_plugins.config import Config, Mode
 from rag_plugins.faces.expansion import expanding, to_search
@@ -19,6 +20,7 @@ from rag_plugins.faces.notices import log_notices
 from rag_plugins.filters import Filter
 from rag_plugins.index import RagIndex
 from rag_plugins.llama_index.convert import from_node, is_passage, to_node
+from rag_plugins.llama_index.filters import to_filter
 from rag_plugins.llama_index.pages import page_nodes
 from rag_plugins.models.protocols import Encoder, ImageEncoder
 
@@ -44,7 +46,7 @@ class HybridRetriever(BaseRetriever):
         self,
         index: RagIndex,
         k: int = 5,
-        filter: Filter | None = None,
+        filter: Filter | MetadataFilters | None = None,
         legs: Sequence[str] | None = None,
         mode: Mode | None = None,
         rules: bool = False,
@@ -55,6 +57,7 @@ class HybridRetriever(BaseRetriever):
     ) -> None:
         """`settings` are BaseRetriever's own: callback_manager, object_map, objects, verbose.
 
+        `filter` is of `where(...)` or LlamaIndex's own, see `to_filter`: a `BadFilter` is raised by searches.
         `mode` is as in `RagIndex.search`; a `HybridQuery` may have its own. With `images`, the pages of what
         was found follow as ImageNodes, each page once: for chat engines with multimodal LLMs.
 
@@ -127,7 +130,7 @@ class HybridRetriever(BaseRetriever):
         hits = self.index.search_many(
             to_search(text, self._expanded(text), self.rules, _logger),
             self.k,
-            filter=self.filter,
+            filter=to_filter(self.filter),
             legs=self.legs,
             mode=asked or self.mode,
             explain=self.explain,

@@ -4,6 +4,7 @@ import pytest
 
 from rag_plugins.errors import BadFilter
 from rag_plugins.filters import where
+from rag_plugins.langchain import HybridRetriever
 from rag_plugins.langchain.filters import to_filter
 from rag_plugins.resident.columns import Columns
 
@@ -83,3 +84,13 @@ def test_none_is_no_filter_and_filters_stay():
 def test_what_cannot_be_asked_is_refused(filter, message):
     with pytest.raises(BadFilter, match=message):
         to_filter(filter)
+
+
+def test_a_retriever_takes_mappings(index):
+    retriever = HybridRetriever(index, filter={"year": {"$lt": 2022}, "source": {"$contains": "book"}})
+    found = [document.id for document in retriever.invoke("tank")]
+    assert found == ["lamp"]
+    assert [document.id for document in retriever.invoke("tank", filter={"year": 2023})][0] == "tank"
+    assert [document.id for document in retriever.invoke("tank", filter={})] == found  # Never wider.
+    with pytest.raises(BadFilter, match="got NoneType"):
+        retriever.invoke("tank", filter={"year": None})

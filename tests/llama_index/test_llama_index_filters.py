@@ -16,6 +16,7 @@ from llama_index.core.vector_stores import (
 
 from rag_plugins.errors import BadFilter
 from rag_plugins.filters import And, Includes, where
+from rag_plugins.llama_index import HybridRetriever
 from rag_plugins.llama_index.filters import to_filter
 from rag_plugins.resident.columns import Columns
 
@@ -178,3 +179,16 @@ def test_objects_and_other_types_hold_nothing():
     assert to_filter(
         MetadataFilters(filters=[MetadataFilter(key="x", value="a", operator=FilterOperator.TEXT_MATCH)])
     ) == And((Includes("x", "a"),))
+
+
+def test_a_retriever_takes_metadata_filters(index):
+    def found(*parts, condition=FilterCondition.AND):
+        filters = MetadataFilters(filters=list(parts), condition=condition)
+        return {hit.node.node_id for hit in HybridRetriever(index, filter=filters).retrieve("tank")}
+
+    assert found(MetadataFilter(key="year", value=2022, operator=FilterOperator.GT)) == {"tank"}
+    assert found(MetadataFilter(key="hint", value="SIGN", operator="text_match_insensitive")) == {"lamp"}
+    assert found(MetadataFilter(key="ref_doc_id", value="handbook")) == {"tank", "lamp"}
+    assert found(MetadataFilter(key="year", value=2023), condition=FilterCondition.NOT) == {"lamp"}
+    with pytest.raises(BadFilter, match="got no value"):
+        found(MetadataFilter(key="year", value=None))
