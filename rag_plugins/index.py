@@ -21,7 +21,7 @@ from rag_plugins.legs.given import Given
 from rag_plugins.lexical.mining import mine, stored_texts
 from rag_plugins.lexical.rules import Query
 from rag_plugins.models.lexicon import DomainDictionary
-from rag_plugins.models.protocols import Encoder, ImageEncoder, Reranker
+from rag_plugins.models.protocols import Encoder, ImageEncoder, Leg, Reranker
 from rag_plugins.search.outcome import Outcome
 from rag_plugins.search.retriever import LegChoice
 from rag_plugins.store.assets import AssetStore
@@ -95,6 +95,11 @@ class RagIndex:
         "package …", "folder …", "cache" or "hub". Raises `ModelNotFound`; may download.
         """
         return self._parts.weights
+
+    @property
+    def legs(self) -> Mapping[str, Leg]:
+        """What the collection is searched with, by name: the models of its dense legs for one."""
+        return {leg.name: leg for leg in self._parts.legs}
 
     def passage(
         self,
