@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 from rag_plugins import Passage, RagIndex
 
 SECTIONS = {
-    "filters": "Two filters keep the unit clean. The dust filter is washed every 500 hours. The oil filter is "
-    "replaced once a year; a filter that was washed with solvent must not be used again.",
+    "filters": "Two filters keep the unit clean. The dust filter is washed every 500 hours. The oil filter "
+    "is replaced once a year; a filter that was washed with solvent must not be used again.",
     "lamps": "The red lamp means that the tank is empty. The lamp blinks while the filter is being rinsed.",
     "screws": "The screws of the motor flange are tightened to 12 Nm, crosswise. Screws are used once.",
 }

@@ -3,7 +3,7 @@
     python examples/tenants.py
 
 The tenant is given when the collection is opened, and goes into every request that this object makes: no
-filter, id or query of a user reaches further. Term weights and what fusion has learned are a tenant's own, too.
+filter, id or query of a user reaches further. Term weights and what fusion has learned are its own, too.
 """
 
 from pathlib import Path
