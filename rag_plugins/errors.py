@@ -91,7 +91,9 @@ class BadQuery(BadInput):
 
     def __init__(self, query: str, position: int, reason: str) -> None:
         """`position` counts characters from 0."""
-        self.query, self.position, self.reason = query, position, reason
+        self.query: str = query
+        self.position: int = position
+        self.reason: str = reason
         super().__init__(f"character {position + 1}: {reason}\n  {query}\n  {' ' * position}^")
 
 

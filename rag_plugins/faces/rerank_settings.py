@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -40,7 +40,9 @@ class RerankSettings(BaseModel):
     scale where there is one. Weights load on first use.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, protected_namespaces=(), extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        arbitrary_types_allowed=True, protected_namespaces=(), extra="forbid"
+    )
 
     model: Annotated[SkipValidation[str | Reranker], Field(frozen=True)]
     top_n: Annotated[int, Field(ge=1)] = 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, cast
+from typing import ClassVar, Literal, TypeAlias, cast
 
 from rag_plugins.errors import BadFilter
 from rag_plugins.filters.checks import checked_key, checked_text, checked_value
@@ -175,7 +175,7 @@ class where:  # noqa: N801 - reads as a word of the filter language
     def __ge__(self, value: Scalar) -> Comparison:
         return Comparison(self._key, ">=", value)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
 
     def is_in(self, values: Sequence[Scalar]) -> Filter:
         """One of `values`; an empty list matches nothing."""

@@ -51,8 +51,8 @@ class Writer:
         settlers: Sequence[Settler] = (),
     ) -> None:
         """`rows` encodes what is to be written."""
-        self.manifest = Manifest(store.state, tenant)
-        self.collection = store.collection
+        self.manifest: Manifest = Manifest(store.state, tenant)
+        self.collection: str = store.collection
         self._store = store
         self._rows = rows
         self._keepers = keepers

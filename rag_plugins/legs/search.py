@@ -49,7 +49,7 @@ class LegSearch:
         passes: Mapping[str, TokenPass],
     ) -> None:
         """`lexical` and `passes` search the legs they name in place of the store."""
-        self.legs = {leg.name: leg for leg in legs}
+        self.legs: dict[str, Leg] = {leg.name: leg for leg in legs}
         self.lexical = lexical
         self.passes = passes
         self._store = store

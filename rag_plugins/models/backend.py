@@ -115,7 +115,7 @@ _FOLDER = {"the folder": _in_folder}
 _HERE = {"its Python package": _in_package, "the Hugging Face cache": _in_cache}
 _ELSEWHERE = {**_HERE, "the hub": _on_hub}
 
-may_download = ContextVar("may_download", default=True)
+may_download: ContextVar[bool] = ContextVar("may_download", default=True)
 """Where it is set to False, `find_weights` does not ask the hub."""
 
 

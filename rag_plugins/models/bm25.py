@@ -63,7 +63,7 @@ class Bm25Encoder:
             DomainDictionary.from_file(leg.dictionary) if leg.dictionary else DomainDictionary()
         )
         self._in = cache(self._in_language)
-        self.statistics = statistics or Bm25Statistics()
+        self.statistics: Bm25Statistics = statistics or Bm25Statistics()
 
     @property
     def analyser(self) -> Analysis:

@@ -32,12 +32,12 @@ class Bm25Statistics:
 
         `language`: whose stems the terms are, "" until it is decided; they are not stemmed then.
         """
-        self.documents = documents
-        self.total_length = total_length
-        self.frequencies = dict(frequencies or {})
-        self.reference_length = reference_length
+        self.documents: int = documents
+        self.total_length: int = total_length
+        self.frequencies: dict[str, int] = dict(frequencies or {})
+        self.reference_length: float = reference_length
         self.language = language
-        self.changes = 0  # How often these, here, have learned or forgotten.
+        self.changes: int = 0  # How often these, here, have learned or forgotten.
         self._writing = Lock()
 
     def __eq__(self, other: object) -> bool:

@@ -29,7 +29,7 @@ class DenseEncoder:
     from the model's own configuration. Safe to share between threads.
     """
 
-    produces = frozenset({Representation.DENSE, Representation.TOKENS})
+    produces: frozenset[Representation] = frozenset({Representation.DENSE, Representation.TOKENS})
 
     def __init__(self, leg: DenseLeg, compute: ComputeConfig | None = None) -> None:
         """Raises `UnknownPreset`, or `ConfigError` for a `store_width` not declared; loads nothing."""

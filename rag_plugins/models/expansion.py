@@ -22,7 +22,7 @@ class Expansion:
             self._weights.update(dict.fromkeys(self._own_terms(entry), properties.weight))
             self._connect((entry, *properties.synonyms), properties.weight)
         names = {*dictionary.terms, *self._groups}
-        self.spelling = frozenset(stem for name in names for stem in analyser.stems(name))
+        self.spelling: frozenset[str] = frozenset(stem for name in names for stem in analyser.stems(name))
         """The stems of its words, which are right as they are, however rare."""
         self._synonyms = Phrases((analyser.stems(name), name) for name in self._groups)
 

@@ -29,7 +29,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from io import StringIO
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -49,7 +49,7 @@ def _entry(text: str) -> str:
 class DictionaryTerm(BaseModel):
     """`weight` multiplies what the term adds to a score; `synonyms` are searched for with it, and find it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
     weight: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 1.0
     synonyms: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ class DictionaryTerm(BaseModel):
 class DomainDictionary(BaseModel):
     """Terms and stop words, folded; see the module's head. Built in code, it raises pydantic's errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
     terms: Mapping[str, DictionaryTerm] = {}
     stop_words: frozenset[str] = frozenset()

@@ -51,7 +51,7 @@ class M3Encoder:
     passages, not for whole documents. Safe to share between threads.
     """
 
-    produces = frozenset(Representation)
+    produces: frozenset[Representation] = frozenset(Representation)
     matryoshka: tuple[int, ...] = ()
 
     def __init__(

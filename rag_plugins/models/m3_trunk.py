@@ -55,7 +55,7 @@ class M3Trunk:
         self, tokenizer: Any, transformer: Any, heads: Mapping[str, tuple[Any, Any]], choice: Choice
     ) -> None:
         """`heads` has (weight, bias) under "sparse_linear" and "colbert_linear"; all in fp32."""
-        self.choice = accelerate(transformer, choice)
+        self.choice: Choice = accelerate(transformer, choice)
         self._tokenizer = SafeTokenizer(tokenizer)
         self._transformer = transformer
         self._heads = heads

@@ -15,7 +15,7 @@ class SafeTokenizer:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
-        self.lock = Lock()
+        self.lock: Lock = Lock()
         """Held while anyone uses the tokenizer: those written in Rust fail when two threads do."""
 
     @cached_property
@@ -45,7 +45,7 @@ class SafeTokenizer:
     def unread(self, text: str) -> float:
         """The share of a text's tokens that the vocabulary has no entry for, 0 to 1."""
         ids = self._ids(text)
-        return ids.count(self.unknown) / len(ids) if ids else 0.0
+        return sum(id == self.unknown for id in ids) / len(ids) if ids else 0.0
 
     def _ids(self, text: str) -> list[int]:
         """Tokens of the text alone; where the tokenizer is written in Rust, without what a batch costs."""

@@ -35,9 +35,9 @@ class SharedModel:
     def __init__(self, model: Any, choice: Choice) -> None:
         """Takes a model on its device, and makes it run as chosen."""
         # Weights saved in bf16 load so, which is slow where it is not chosen.
-        self.choice = accelerate(model.eval().float(), choice)
+        self.choice: Choice = accelerate(model.eval().float(), choice)
         self.model = model
-        self.tokenizer = SafeTokenizer(model.tokenizer)
+        self.tokenizer: SafeTokenizer = SafeTokenizer(model.tokenizer)
         self._collators: dict[tuple[Hashable, ...], Collator | None] = {}
 
     @property

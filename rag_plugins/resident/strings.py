@@ -20,10 +20,10 @@ class Words:
     """Distinct strings by code, in order of arrival. One writer, any number of readers."""
 
     def __init__(self, words: Iterable[str] = ()) -> None:
-        self.words = list(words)
+        self.words: list[str] = list(words)
         self._codes = {word: code for code, word in enumerate(self.words)}
         self._sorted: tuple[list[int], NDArray[np.int32]] = ([], np.zeros(0, np.int32))
-        self.nbytes = sum(sys.getsizeof(word) + _ENTRY for word in self.words)
+        self.nbytes: int = sum(sys.getsizeof(word) + _ENTRY for word in self.words)
 
     def add(self, word: str) -> int:
         """Its code, a new one for a new string."""

@@ -86,8 +86,8 @@ class Column:
     """The values of one key. `cells` is replaced as a whole, so that a reader never sees half of them."""
 
     def __init__(self, cells: Cells | None = None, words: Words | None = None) -> None:
-        self.words = words or Words()
-        self.cells = cells or Cells(
+        self.words: Words = words or Words()
+        self.cells: Cells = cells or Cells(
             np.zeros(0, np.int32), np.zeros(0, np.uint8), np.zeros(0, np.int64), frozenset()
         )
         self._room = self.cells

@@ -113,4 +113,4 @@ class Hits(list[Hit]):
 
     def __init__(self, hits: Iterable[Hit] = (), notices: Iterable[str] = ()) -> None:
         super().__init__(hits)
-        self.notices = tuple(notices)
+        self.notices: tuple[str, ...] = tuple(notices)

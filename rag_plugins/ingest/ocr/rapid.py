@@ -57,7 +57,7 @@ class Rapid:
     languages = _LANGUAGES
     detects = False
     name = "RapidOCR"
-    upright = 0.8
+    upright: float = 0.8
 
     def __init__(self) -> None:
         """Raises `MissingExtra`; `ConfigError` where the installed wheel has no models."""

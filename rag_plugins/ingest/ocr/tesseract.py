@@ -46,14 +46,14 @@ class Tesseract:
     A call that fails or is too slow is made once more, then raises `TimeoutError` or `ChildProcessError`.
     """
 
-    layouts = frozenset(Layout)
+    layouts: frozenset[Layout] = frozenset(Layout)
     detects = True
     name = "Tesseract"
     upright = LOST
 
     def __init__(self, timeout: float) -> None:
         """Raises `MissingProgram`."""
-        self.languages = installed_languages()
+        self.languages: frozenset[str] = installed_languages()
         self._timeout = timeout
 
     def read(self, image: Image, layout: Layout, languages: tuple[str, ...]) -> Reading:

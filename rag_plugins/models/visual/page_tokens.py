@@ -32,7 +32,7 @@ class PageTokensEncoder:
     Loads on first use. Safe to share between threads.
     """
 
-    produces = frozenset({Representation.DENSE, Representation.TOKENS})
+    produces: frozenset[Representation] = frozenset({Representation.DENSE, Representation.TOKENS})
     matryoshka: tuple[int, ...] = ()
 
     def __init__(self, leg: PageTokensLeg, compute: ComputeConfig | None = None) -> None:

@@ -38,7 +38,7 @@ class PageTrunk:
 
     def __init__(self, model: Any, choice: Choice) -> None:
         """`choice` names torch: other runtimes are not tried on images."""
-        self.choice = accelerate(model.eval().float(), choice)
+        self.choice: Choice = accelerate(model.eval().float(), choice)
         self._model = model
         self._processor = model[0].processor
         self._tokenizer = SafeTokenizer(model.tokenizer)

@@ -49,7 +49,7 @@ class ImageTrunk:
         if choice.precision == "bf16":
             _to_bf16(self._model)
         # Measured: what the library says may be the width of a tower before its projection.
-        self.dim = self._vectors([{"text": "text"}], "").shape[1]
+        self.dim: int = self._vectors([{"text": "text"}], "").shape[1]
 
     @classmethod
     def load(cls, path: Path, reads: frozenset[str], choice: Choice, permission: Permission) -> ImageTrunk:

@@ -44,14 +44,14 @@ class Memory:
 
     def __init__(self, folder: Path, fields: Mapping[str, FieldKind], generation: Generation) -> None:
         """Nothing is read yet; the folder is made with the first file."""
-        self.payload = Payload(folder / "payload.sqlite")
+        self.payload: Payload = Payload(folder / "payload.sqlite")
         self._users = 0
         self._folder = folder
         self._fields = fields
         self._generation = generation
         self._journal = Journal(folder / "journal")
         self._snapshots = Snapshots(folder)
-        self.sections = Sections(self._snapshots)
+        self.sections: Sections = Sections(self._snapshots)
         self._snapshot: str | None = None
         self._announced = False
         self._changes = 0
