@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from threading import RLock
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -27,6 +28,7 @@ from rag_plugins.store.report import reported
 __all__ = ["Engine", "Entity", "cut", "id_in"]
 
 T = TypeVar("T")
+K = TypeVar("K", str, str | int)
 
 Entity = dict[str, Any]
 """A row as the engine takes and gives it."""
@@ -50,16 +52,16 @@ class Engine:
 
     def __init__(self, uri: str | Path, config: StoreConfig) -> None:
         """Connect. Raises `ConfigError` for an unusable address, `StoreLocked`, `StoreUnavailable`."""
-        self.address = Address.of(uri)
+        self.address: Address = Address.of(uri)
         self._timeout = max(config.timeout, _FILE_TIMEOUT) if self.address.path else config.timeout
         token = config.token.get_secret_value() if config.token else ""
         self._connection = connect(self.address, token, self._timeout)
         self._client = self._connection.client
         self._closed = False
-        self.lock = self._connection.lock
-        self.recovered = self._connection.recovered
+        self.lock: RLock = self._connection.lock
+        self.recovered: bool = self._connection.recovered
         # A real server limits how often it may be flushed, and does not need it.
-        self.lite = self._connection.lite
+        self.lite: bool = self._connection.lite
 
     def close(self) -> None:
         """Disconnect; the last engine on a file frees its lock. Idempotent."""
@@ -83,6 +85,16 @@ class Engine:
     def has(self, name: str) -> bool:
         """Whether there is a collection of that name."""
         return self._ask("has_collection", name)
+
+    def names(self) -> list[str]:
+        """All collections."""
+        self.check()
+        with reported(self.address, "list_collections"):
+            return list(self._client.list_collections(timeout=self._timeout))
+
+    def describe(self, name: str) -> Mapping[str, Any]:
+        """The schema of a collection, as Milvus tells it."""
+        return self._ask("describe_collection", name)
 
     def create(self, name: str, schema: CollectionSchema, index: IndexParams) -> None:
         """Create, index and load. Apart from each other: as one call they take half a second on Lite."""
@@ -129,26 +141,26 @@ class Engine:
         """Rows that an expression matches; `limit=` bounds them."""
         return list(self._ask("query", name, filter=filter, output_fields=list(fields), **bounds))
 
-    def ids(self, name: str, filter: str) -> list[str]:
+    def ids(self, name: str, filter: str, key: str = "id") -> list[Any]:
         """Ids that an expression matches, ascending; on Lite one may be there twice after a crash."""
-        ids: list[str] = []
-        after: str | None = ""
+        ids: list[Any] = []
+        after: str | int | None = ""
         while after is not None:
-            page, after = self.page(name, filter, [], after)
-            ids += (row["id"] for row in page)
+            page, after = self.page(name, filter, [], after, key)
+            ids += (row[key] for row in page)
         return ids
 
     def page(
-        self, name: str, filter: str, fields: Sequence[str], after: str
-    ) -> tuple[list[Entity], str | None]:
-        """A page of matching rows, ascending by id, and the id to go on after, None at the end."""
-        more = f"({filter} and id > {literal(after)})" if after else filter
-        # "iterator" has pages ordered by id; pymilvus' own iterator asks without any deadline.
+        self, name: str, filter: str, fields: Sequence[str], after: K, key: str = "id"
+    ) -> tuple[list[Entity], K | None]:
+        """A page of matching rows, ascending by key, and the key to go on after, None at the end."""
+        more = filter if after == "" else f"({filter} and {key} > {literal(after)})"
+        # "iterator" has pages ordered by key; pymilvus' own iterator asks without any deadline.
         page = self._ask(
-            "query", name, filter=more, output_fields=["id", *fields], limit=_IDS_A_PAGE, iterator="True"
+            "query", name, filter=more, output_fields=[key, *fields], limit=_IDS_A_PAGE, iterator="True"
         )
-        rows = sorted(page, key=lambda row: row["id"])
-        return rows, rows[-1]["id"] if len(rows) == _IDS_A_PAGE else None
+        rows = sorted(page, key=lambda row: row[key])
+        return rows, rows[-1][key] if len(rows) == _IDS_A_PAGE else None
 
     def count(self, name: str, filter: str = "") -> int:
         """How many rows an expression matches; all of them without one, which is fast."""
@@ -188,11 +200,11 @@ class Engine:
                 return call(name, timeout=self._timeout, **arguments)
 
 
-def id_in(ids: Sequence[str]) -> str:
+def id_in(ids: Sequence[str | int], key: str = "id") -> str:
     """An expression that matches these ids."""
-    return f"id in [{', '.join(map(literal, ids))}]"
+    return f"{key} in [{', '.join(map(literal, ids))}]"
 
 
-def cut(ids: Sequence[str], size: int = _IDS_A_CALL) -> Iterator[Sequence[str]]:
+def cut(ids: Sequence[T], size: int = _IDS_A_CALL) -> Iterator[Sequence[T]]:
     """Batches of ids, by default as many as are asked for at once."""
     return (ids[start : start + size] for start in range(0, len(ids), size))
