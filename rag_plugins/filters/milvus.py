@@ -20,7 +20,6 @@ from rag_plugins.filters.expressions import (
     Or,
     Scalar,
     checked,
-    where,
 )
 
 __all__ = ["Dialect", "literal", "may_include", "to_milvus"]
@@ -30,7 +29,7 @@ _HOSTILE = re.compile(r"[%_\\]")
 """What a pattern would not take for itself. Lite knows no escapes in patterns, so that none are used."""
 
 
-def _unread(part: Includes) -> Iterable[str]:
+def _unread(part: Includes) -> str:
     raise BadFilter(
         f"{part.key}: Milvus has no expression for {part.text!r} within a text"
         f"{' whatever its case' if part.ignore_case else ''}: ask a store, which knows the texts there are"
@@ -44,8 +43,8 @@ class Dialect:
     lite: bool = False
     """Milvus Lite takes JSON in a string for JSON, and array_length of a field alone."""
 
-    matching: Callable[[Includes], Iterable[str]] = _unread
-    """All texts that a part holds for, asked where the language cannot say it."""
+    instead: Callable[[Includes], str] = _unread
+    """An expression for what the language has none for, made of what a look at the rows has found."""
 
 
 _SERVER = Dialect()
@@ -72,9 +71,9 @@ def _compiled(filter: Filter, dialect: Dialect) -> str:
             return _contains(key, value, dialect)
         case EmptyList(key):
             return _always(False) if key == DOCUMENT else _empty(_operand(key), dialect)
-        case Includes(key, text, ignore_case):
+        case Includes(_, text, ignore_case):
             if ignore_case or _HOSTILE.search(text):
-                return _compiled(where(key).is_in(list(dialect.matching(filter))), dialect)
+                return dialect.instead(filter)
             return may_include(filter)
 
 

@@ -105,3 +105,17 @@ def test_a_filter_follows_what_is_written(filled):
     filled.upsert([row(3, metadata={"x": "a new_one"}), row(99, metadata={"x": ["new"]})])
     assert filled.ids(filter) == filled.ids(where("x").includes("new_")) == [row(3).passage.id]
     assert filled.ids(where("x").contains("new")) == [row(99).passage.id]
+
+
+def test_many_texts(open_store):
+    """More of them than are compared with one by one, and some of them twice."""
+    store, other = open_store(), open_store(tenant="another")
+    store.upsert([row(n, metadata={"x": f"Part_{n % 30}" if n < 60 else n}) for n in range(70)])
+    other.upsert([row(n, tenant="another", metadata={"x": f"Part_{n}"}) for n in range(70)])
+    for filter, expected in [
+        (where("x").includes("part_", ignore_case=True), range(60)),
+        (where("x").includes("t_"), range(60)),
+        (~where("x").includes("t_"), range(60, 70)),
+        (where("x").includes("t_") & (where("x") == "Part_3"), [3, 33]),
+    ]:
+        assert store.ids(filter) == sorted(row(n).passage.id for n in expected), filter
