@@ -21,6 +21,7 @@ from rag_plugins.evaluation.evaluate import Measures, Run, by_document, fill
 from rag_plugins.fusion import Learned, Ranking, fuse
 from rag_plugins.search.outcome import Outcome
 from rag_plugins.search.retriever import HybridRetriever
+from rag_plugins.search.wanted import Wanted
 from rag_plugins.wiring import assemble, wire
 
 __all__ = ["Measured", "measure_set", "simplex"]
@@ -115,7 +116,7 @@ def _search(
         rest: dict[str, float] = {}
         for system in list(retrievers)[:: -1 if n % 2 else 1]:
             start = perf_counter()
-            outcome = retrievers[system].run(text, _K, depth=_DEPTH)
+            outcome = retrievers[system].run([text], Wanted(_K, depth=_DEPTH))
             wall = perf_counter() - start
             rest[system] = wall - sum(outcome.seconds.values()) + outcome.seconds["fusion"]
             outcomes[system][id] = outcome

@@ -23,7 +23,7 @@ from rag_plugins.lexical.rules import Query
 from rag_plugins.models.lexicon import DomainDictionary
 from rag_plugins.models.protocols import Encoder, ImageEncoder, Leg, Reranker
 from rag_plugins.search.outcome import Outcome
-from rag_plugins.search.retriever import LegChoice
+from rag_plugins.search.wanted import LegChoice, Wanted
 from rag_plugins.store.assets import AssetStore
 from rag_plugins.text import clean
 from rag_plugins.types import Hit, Hits, JsonValue, Passage, Provenance, passage_id
@@ -205,16 +205,8 @@ class RagIndex:
         read its words. Raises `BadInput`, `StoreError`.
         """
         self._writer.refresh()
-        return self._retriever.search(
-            query,
-            k,
-            filter=filter,
-            legs=legs,
-            mode=mode,
-            vectors=vectors,
-            group_by=group_by,
-            explain=explain,
-        )
+        wanted = Wanted(k, filter, legs, mode, vectors, group_by)
+        return self._retriever.search([query], wanted, explain=explain)
 
     def search_many(
         self,
@@ -235,17 +227,8 @@ class RagIndex:
         `vectors` are the question's.
         """
         self._writer.refresh()
-        return self._retriever.search_many(
-            queries,
-            k,
-            weights=weights,
-            filter=filter,
-            legs=legs,
-            mode=mode,
-            vectors=vectors,
-            group_by=group_by,
-            explain=explain,
-        )
+        wanted = Wanted(k, filter, legs, mode, vectors, group_by, weights)
+        return self._retriever.search(queries, wanted, explain=explain)
 
     def diverse(
         self,
@@ -265,9 +248,8 @@ class RagIndex:
         asks for difference alone, after the best. The rest is as in `search`.
         """
         self._writer.refresh()
-        return self._retriever.diverse(
-            query, k, fetch_k, balance, filter=filter, legs=legs, mode=mode, vectors=vectors
-        )
+        wanted = Wanted(k, filter, legs, mode, vectors)
+        return self._retriever.diverse(query, wanted, fetch_k, balance)
 
     def context(
         self,
@@ -299,7 +281,8 @@ class RagIndex:
         exact: bool = False,
     ) -> Outcome:
         """Search and keep what every stage made of the query: for measuring. `exact`: without the funnel."""
-        return self._retriever.run(query, k, filter=filter, legs=legs, mode=mode, depth=depth, exact=exact)
+        wanted = Wanted(k, filter, legs, mode, depth=depth, exact=exact)
+        return self._retriever.run([query], wanted)
 
     def tune(
         self,

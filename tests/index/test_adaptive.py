@@ -152,7 +152,7 @@ def test_what_the_model_cannot_read_of_a_query_is_left_to_the_others(half_read):
 
 def test_the_only_leg_ranks_as_it_does_even_what_its_model_cannot_read(half_read):
     index, _ = half_read
-    outcome = index._retriever.run(f"漢字漢字漢字漢字漢字 {FIRST}", 10, legs=["dense"])
+    outcome = index.run(f"漢字漢字漢字漢字漢字 {FIRST}", 10, legs=["dense"])
     assert [id for id, _ in outcome.final[:5]] == [id for id, _ in outcome.rankings["dense"][:5]]
     assert outcome.final[0][1] > 0
 

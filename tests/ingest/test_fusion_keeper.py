@@ -150,7 +150,7 @@ def test_a_leg_that_is_named_is_run(noisy):
     (hit, *_) = index.search("badofi", legs=["dense"])
     assert encoder.asked == [["badofi"]] and set(stages(hit, "leg")) == {"dense"}
     assert stages(hit, "leg")["dense"].weight == 1.0 and not stages(hit, "left out")
-    outcome = index._retriever.run("badofi", 5, legs=["dense", "bm25"])
+    outcome = index.run("badofi", 5, legs=["dense", "bm25"])
     assert set(outcome.rankings) == {"dense", "bm25"} and outcome.left_out == ()
     assert index.search("badofi", legs=["bm25"])[0].trace[-1].stage == "adaptive"
 
