@@ -8,8 +8,10 @@ from langchain_core.embeddings import Embeddings
 
 from rag_plugins.config import ComputeConfig
 from rag_plugins.faces.embedding import Matryoshka
+from rag_plugins.faces.legs import document_vectors, query_vectors
+from rag_plugins.models.protocols import Leg
 
-__all__ = ["MatryoshkaEmbeddings"]
+__all__ = ["LegEmbeddings", "MatryoshkaEmbeddings"]
 
 
 class MatryoshkaEmbeddings(Embeddings):
@@ -41,3 +43,18 @@ class MatryoshkaEmbeddings(Embeddings):
     def embed_query(self, text: str) -> list[float]:
         """The query's unit vector."""
         return self._matryoshka.queries([text])[0]
+
+
+class LegEmbeddings(Embeddings):
+    """What an index's dense leg makes of texts: the unit vectors that its passages have, and its queries."""
+
+    def __init__(self, leg: Leg) -> None:
+        self._leg = leg
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """One unit vector a text."""
+        return document_vectors(self._leg, texts).tolist() if texts else []
+
+    def embed_query(self, text: str) -> list[float]:
+        """The query's unit vector."""
+        return query_vectors(self._leg, [text])[0].tolist()

@@ -94,19 +94,24 @@ class ForeignEncoder:
         self._given_produces, self._given_dim, self._matryoshka = produces, dim, matryoshka
         self._prompts = {"query_prompt": query_prompt, "document_prompt": document_prompt}
 
-    @cached_property
+    # Plain properties: to type checkers a cached one is none of what the protocols ask for.
+    @property
     def produces(self) -> frozenset[Representation]:
         """DENSE, SPARSE or both."""
         return self._given_produces or frozenset(self._sample)
 
-    @cached_property
+    @property
     def dim(self) -> int:
         """Numbers in a dense vector. Raises `BadInput` where there are none."""
+        return self._dim
+
+    @cached_property
+    def _dim(self) -> int:
         if self._given_dim is not None:
             return self._given_dim
         return _matrix(self._name, self._sample.get(Representation.DENSE), 1, "text").shape[1]
 
-    @cached_property
+    @property
     def matryoshka(self) -> tuple[int, ...]:
         """Prefix widths: as given, else as the model of that name declares. Raises `ConfigError`."""
         given = self._matryoshka
@@ -116,7 +121,7 @@ class ForeignEncoder:
         # The object may have been told to give fewer numbers than the model can.
         return tuple(width for width in widths if width <= self.dim)
 
-    @cached_property
+    @property
     def fingerprint(self) -> Mapping[str, JsonValue]:
         """The name, and what else vectors depend on as far as can be known."""
         dim = {"dim": self.dim} if Representation.DENSE in self.produces else {}
