@@ -12,6 +12,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable
 
 from rag_plugins.errors import BadInput, ConfigError
+from rag_plugins.faces.unshown import Unshown
 from rag_plugins.models.foreign import ForeignEncoder
 from rag_plugins.models.protocols import Scale
 from rag_plugins.models.rerank.foreign import ForeignReranker, Kept, kept_scores, mark
@@ -64,24 +65,31 @@ def from_langchain(model: Any, **settings: Any) -> ForeignEncoder | ForeignReran
     Raises `ConfigError` for anything else.
     """
     if isinstance(model, BaseDocumentCompressor):
-        return _reranker(model, partial(_compressed, model), **settings)
+        return _reranker(model, lambda query, texts: _compressed(model, query, texts), **settings)
     if hasattr(model, "embed_query"):
         return _encoder(model, **settings)
     if isinstance(model, Runnable):
-        return partial(_answer, cast("Runnable[Any, Any]", model), **settings)
+        return _generator(cast("Runnable[Any, Any]", model), **settings)
     if hasattr(model, "score"):
-        return _reranker(model, partial(_paired, model), **settings)
+        return _reranker(model, lambda query, texts: _paired(model, query, texts), **settings)
     raise ConfigError(
         f"got {type(model).__name__}, expected Embeddings, a document compressor, a cross-encoder, a chat "
         "model, an LLM or another Runnable"
     )
 
 
-def _encoder(embeddings: Embeddings, name: str, **settings: Any) -> ForeignEncoder:
-    embed_query, images = embeddings.embed_query, _images(embeddings)
-    encoder = partial(ForeignImageEncoder, images=images) if images else ForeignEncoder
+def _encoder(given: Embeddings, name: str, **settings: Any) -> ForeignEncoder:
+    # Functions of our own: what a bound method or a partial prints as, the object's key may be in.
+    embeddings, images = Unshown(given), _images(given)
+    unshown = Unshown(images)
+    encoder = (
+        partial(ForeignImageEncoder, images=lambda paths: unshown.it(paths)) if images else ForeignEncoder
+    )
     return encoder(
-        name, lambda texts: [embed_query(text) for text in texts], embeddings.embed_documents, **settings
+        name,
+        lambda texts: [embeddings.it.embed_query(text) for text in texts],
+        lambda texts: embeddings.it.embed_documents(texts),
+        **settings,
     )
 
 
@@ -117,9 +125,14 @@ def _paired(encoder: CrossEncoder, query: str, texts: list[str]) -> Sequence[Any
     return encoder.score([(query, text) for text in texts])
 
 
-def _answer(model: Runnable[Any, Any], prompt: str) -> str:
-    answer = model.invoke(prompt)
-    text = answer.text if isinstance(answer, BaseMessage) else answer
-    if not isinstance(text, str):
-        raise BadInput(f"{type(model).__name__} gave {type(answer).__name__}, expected a str or a message")
-    return str(text)  # A message's is a str of its own kind.
+def _generator(model: Runnable[Any, Any]) -> Callable[[str], str]:
+    def generate(prompt: str) -> str:
+        answer = model.invoke(prompt)
+        text = answer.text if isinstance(answer, BaseMessage) else answer
+        if not isinstance(text, str):
+            raise BadInput(
+                f"{type(model).__name__} gave {type(answer).__name__}, expected a str or a message"
+            )
+        return str(text)  # A message's is a str of its own kind.
+
+    return generate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, overload
+from typing import Any, cast, overload
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.base.llms.base import BaseLLM
@@ -13,6 +13,7 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, TextNode
 
 from rag_plugins.errors import ConfigError
+from rag_plugins.faces.unshown import Unshown
 from rag_plugins.models.foreign import ForeignEncoder
 from rag_plugins.models.protocols import Scale
 from rag_plugins.models.rerank.foreign import ForeignReranker, Kept, kept_scores, mark
@@ -59,24 +60,25 @@ def from_llama_index(model: Any, **settings: Any) -> ForeignEncoder | ForeignRer
         case BaseNodePostprocessor():
             return _reranker(model, **settings)
         case BaseLLM():
-            return partial(_answer, model, **settings)
+            return _generator(model, **settings)
         case _:
             raise ConfigError(
                 f"got {type(model).__name__}, expected a BaseEmbedding, a BaseNodePostprocessor or an LLM"
             )
 
 
-def _encoder(embedding: BaseEmbedding, name: str, **settings: Any) -> ForeignEncoder:
-    embed_query = embedding.get_query_embedding
+def _encoder(given: BaseEmbedding, name: str, **settings: Any) -> ForeignEncoder:
+    # Functions of our own: what a bound method or a partial prints as has the object's key in it.
+    embedding, images = Unshown(given), Unshown(cast("MultiModalEmbedding", given))
     encoder = (
-        partial(ForeignImageEncoder, images=embedding.get_image_embedding_batch)
-        if isinstance(embedding, MultiModalEmbedding)
+        partial(ForeignImageEncoder, images=lambda paths: images.it.get_image_embedding_batch(paths))
+        if isinstance(given, MultiModalEmbedding)
         else ForeignEncoder
     )
     return encoder(
         name,
-        lambda texts: [embed_query(text) for text in texts],
-        embedding.get_text_embedding_batch,
+        lambda texts: [embedding.it.get_query_embedding(text) for text in texts],
+        lambda texts: embedding.it.get_text_embedding_batch(texts),
         **settings,
     )
 
@@ -85,7 +87,7 @@ def _reranker(
     postprocessor: BaseNodePostprocessor, name: str | None = None, scale: Scale = "logit"
 ) -> ForeignReranker:
     named = type(postprocessor).__name__ if name is None else name
-    return ForeignReranker(named, partial(_postprocessed, postprocessor), scale)
+    return ForeignReranker(named, lambda query, texts: _postprocessed(postprocessor, query, texts), scale)
 
 
 def _postprocessed(postprocessor: BaseNodePostprocessor, query: str, texts: list[str]) -> list[float]:
@@ -97,5 +99,5 @@ def _postprocessed(postprocessor: BaseNodePostprocessor, query: str, texts: list
     )
 
 
-def _answer(llm: BaseLLM, prompt: str) -> str:
-    return llm.complete(prompt).text
+def _generator(llm: BaseLLM) -> Callable[[str], str]:
+    return lambda prompt: llm.complete(prompt).text
