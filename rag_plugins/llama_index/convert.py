@@ -2,26 +2,32 @@
 
 A node's view is get_content(MetadataMode.EMBED), its llm_text get_content(MetadataMode.LLM). A node that
 comes back gives exactly these two again; its text, metadata, templates, excluded keys and relationships are
-restored where that holds. What the search adds stands in metadata["rag_plugins"], out of both contents: the
-page's image by its asset's id, and the image views, which from_node gives back to the passage.
+restored where that holds. An IndexNode is one again, without its object, and an ImageNode whose image a leg
+reads; a Document is a TextNode, as in other stores: NodeWithScore.text knows no other. What a search adds
+stands in metadata["rag_plugins"], out of both contents: the page's image by its asset's id, and the image
+views, which from_node gives back to the passage.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from llama_index.core.base.llms.types import BaseContentBlock, TextBlock
 from llama_index.core.schema import (
-    DEFAULT_TEXT_NODE_TMPL,
     BaseNode,
+    ImageNode,
+    IndexNode,
     MetadataMode,
     NodeRelationship,
     NodeWithScore,
     RelatedNodeInfo,
     TextNode,
 )
+from pydantic_core import to_jsonable_python
 
+from rag_plugins.errors import BadPassage
 from rag_plugins.faces import (
     DETAILS,
     NODE,
@@ -32,20 +38,22 @@ from rag_plugins.faces import (
     plain_metadata,
     public_metadata,
 )
-from rag_plugins.faces.images import image_views
+from rag_plugins.faces.images import encoded_page, image_views
 from rag_plugins.index import RagIndex
+from rag_plugins.llama_index.nodes import (
+    NO_VIEW_TEMPLATE,
+    VIEW_TEMPLATE,
+    PageNode,
+    PassageIndexNode,
+    PassageNode,
+    with_text,
+)
 from rag_plugins.text import clean
-from rag_plugins.types import Hit, JsonValue, Passage
+from rag_plugins.types import Assets, EmbedImage, Hit, JsonValue, Passage, embed_image
 
-__all__ = ["VIEW_TEMPLATE", "PassageNode", "from_node", "is_passage", "sides", "to_node"]
+__all__ = ["from_node", "sides", "to_node", "to_plain_node"]
 
-VIEW_TEMPLATE = "{metadata_str}"
-"""text_template of a node whose EMBED content is metadata["retrieval_text"] instead of its text."""
-
-_NO_VIEW_TEMPLATE = "{metadata_str:.0}"
-"""The same where that is blank: LlamaIndex would take the text for what has no metadata to show."""
-
-_VIEW_TEMPLATES = (VIEW_TEMPLATE, _NO_VIEW_TEMPLATE)
+_logger = logging.getLogger(__name__)
 
 _KEPT = {
     "excluded_embed_metadata_keys",
@@ -59,39 +67,9 @@ _KEPT = {
 }
 
 
-class PassageNode(TextNode):
-    """A TextNode that never loses its text to `VIEW_TEMPLATE`.
-
-    Postprocessors add metadata keys after retrieval; under that template the LLM would read them alone.
-    """
-
-    @property
-    def hash(self) -> str:
-        """Of the node without what a search added, so that the same one found by two queries is one."""
-        if DETAILS not in self.metadata:
-            return super().hash
-        plain = {key: value for key, value in self.metadata.items() if key != DETAILS}
-        return self.model_copy(update={"metadata": plain}).hash
-
-    def get_content(self, metadata_mode: MetadataMode = MetadataMode.NONE) -> str:
-        """Exactly the view for EMBED; the text, after whatever metadata is not excluded, otherwise."""
-        if self.text_template not in _VIEW_TEMPLATES:
-            return super().get_content(metadata_mode)
-        if metadata_mode is MetadataMode.EMBED:
-            return str(self.metadata.get(RETRIEVAL_TEXT, self.text))
-        return _with_text(self).get_content(metadata_mode)
-
-    def get_content_blocks(self, metadata_mode: MetadataMode = MetadataMode.NONE) -> list[BaseContentBlock]:
-        """The content as a text block: the base class takes what `VIEW_TEMPLATE` leaves out from metadata."""
-        return [TextBlock(text=self.get_content(metadata_mode))]
-
-
 def to_node(hit: Hit) -> NodeWithScore:
     """A hit as a new node; its id is the caller's own, else the passage's."""
-    node = _made(hit.passage)
-    original = _restored(hit.passage)
-    if original is not None and _contents(original) == _contents(node):
-        node = original
+    node = to_plain_node(hit.passage, hit.assets)
     node.metadata[DETAILS] = details(hit)
     for excluded in node.excluded_embed_metadata_keys, node.excluded_llm_metadata_keys:
         if DETAILS not in excluded:
@@ -99,10 +77,26 @@ def to_node(hit: Hit) -> NodeWithScore:
     return NodeWithScore(node=node, score=hit.score)
 
 
+def to_plain_node(passage: Passage, assets: Assets | None) -> TextNode:
+    """A passage as a new node, as it was added: without what a search adds.
+
+    `assets` has the images of ImageNodes. Raises `StoreError` where one is absent.
+    """
+    node = _made(passage)
+    original = _restored(passage)
+    if original is not None and _contents(original) == _contents(node):
+        node = original
+    return _of_class(node, passage, assets)
+
+
 def from_node(node: BaseNode, index: RagIndex) -> Passage:
-    """A passage of `index`; nodes of one ref_doc_id share a doc_id. Raises `BadPassage`."""
+    """A passage of `index`; nodes of one ref_doc_id share a doc_id. Raises `BadPassage`.
+
+    The image that an ImageNode holds is kept where a leg reads images, and else left out, which is logged;
+    paths and URLs are never followed, nor kept.
+    """
     view = node.get_content(MetadataMode.EMBED)
-    llm_text = _with_text(node).get_content(MetadataMode.LLM)
+    llm_text = with_text(node).get_content(MetadataMode.LLM)
     metadata = plain_metadata(node.metadata)
     if metadata.get(RETRIEVAL_TEXT) == view:
         del metadata[RETRIEVAL_TEXT]  # Kept as the passage's view.
@@ -110,7 +104,7 @@ def from_node(node: BaseNode, index: RagIndex) -> Passage:
         index,
         llm_text,
         view=view,
-        images=image_views(node.metadata.get(DETAILS)),
+        images=_images(node, index),
         metadata={**metadata, NODE: _kept(node, clean(llm_text))},
         doc_id=node.ref_doc_id or node.node_id,
         caller_id=node.node_id,
@@ -127,29 +121,42 @@ def sides(text: str, view: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "text": text,
         "metadata": {**metadata, RETRIEVAL_TEXT: view},
-        "text_template": _NO_VIEW_TEMPLATE if blank else VIEW_TEMPLATE,
+        "text_template": NO_VIEW_TEMPLATE if blank else VIEW_TEMPLATE,
         "metadata_template": "{key}: {value}" if blank else "{value}",
         "excluded_embed_metadata_keys": [key for key in metadata if key != RETRIEVAL_TEXT],
         "excluded_llm_metadata_keys": [*(key for key in metadata if key != RETRIEVAL_TEXT), RETRIEVAL_TEXT],
     }
 
 
-def is_passage(node: BaseNode) -> bool:
-    """Whether a node has two sides as `sides` makes them."""
-    return getattr(node, "text_template", None) in _VIEW_TEMPLATES
-
-
-def _with_text(node: BaseNode) -> BaseNode:
-    """The same node, its text in all contents; for what `VIEW_TEMPLATE` would leave out."""
-    if not is_passage(node):
-        return node
-    return node.model_copy(update={"text_template": DEFAULT_TEXT_NODE_TMPL})
+def _images(node: BaseNode, index: RagIndex) -> Sequence[EmbedImage]:
+    """What a search has noted of the passage's image views, else the node's own image."""
+    if DETAILS in node.metadata:
+        return image_views(node.metadata[DETAILS])
+    encoded = node.image if isinstance(node, ImageNode) else None
+    if encoded is None:
+        return ()
+    if all(leg.reads == "text" for leg in index.legs.values()):
+        _logger.warning("node %s is kept without its image: no leg reads images", node.node_id)
+        return ()
+    try:
+        return (EmbedImage(index.assets.put(base64.b64decode(encoded, validate=True))),)
+    except ValueError as error:
+        raise BadPassage(f"node {node.node_id}: its image is not base64 ({error})") from error
 
 
 def _kept(node: BaseNode, llm_text: str) -> dict[str, JsonValue]:
     """What `_restored` needs beside the passage. Small, for a store limits metadata to 65,535 bytes."""
-    fields = node.model_dump(mode="json", include=_KEPT, exclude_defaults=True)
-    kept: dict[str, JsonValue] = {key: fields[key] for key in sorted(_KEPT & fields.keys())}
+    # Not model_dump: an IndexNode would write the object that it stands for.
+    fields = type(node).model_fields
+    kept: dict[str, JsonValue] = {
+        key: to_jsonable_python(value)
+        for key in sorted(_KEPT & fields.keys())
+        if (value := getattr(node, key)) != fields[key].get_default(call_default_factory=True)
+    }
+    if isinstance(node, IndexNode):
+        kept["index_id"] = node.index_id
+    if isinstance(node, ImageNode):
+        kept["image"] = True
     text = clean(node.get_content(MetadataMode.NONE)).strip()
     if text != llm_text and text in llm_text:
         start = llm_text.rindex(text)  # Templates put the text last, after metadata that may repeat it.
@@ -190,7 +197,7 @@ def _restored(passage: Passage) -> TextNode | None:
     view = other_view(passage)
     fields = {key: value for key, value in kept.items() if key in _KEPT}
     metadata = public_metadata(passage)
-    if fields.get("text_template") in _VIEW_TEMPLATES:
+    if fields.get("text_template") in (VIEW_TEMPLATE, NO_VIEW_TEMPLATE):
         metadata[RETRIEVAL_TEXT] = passage.llm_text if view is None else view
     start, end = cast("tuple[int, int | None]", kept.get("text", (0, None)))
     return _node(passage, {**fields, "text": passage.llm_text[start:end], "metadata": metadata})
@@ -199,6 +206,18 @@ def _restored(passage: Passage) -> TextNode | None:
 def _node(passage: Passage, fields: Mapping[str, Any]) -> TextNode:
     id = passage.caller_id if passage.caller_id is not None else passage.id
     return PassageNode(id_=id, relationships=_relationships(passage), **fields)
+
+
+def _of_class(node: TextNode, passage: Passage, assets: Assets | None) -> TextNode:
+    """The node in the class of the one that it was made from."""
+    kept, image = passage.metadata.get(NODE), embed_image(passage.views)
+    if not isinstance(kept, dict) or not ("index_id" in kept or (kept.get("image") and image)):
+        return node
+    fields = {name: getattr(node, name) for name in type(node).model_fields}
+    if "index_id" in kept:
+        return PassageIndexNode(**fields, index_id=str(kept["index_id"]))
+    page = encoded_page(cast("EmbedImage", image).asset, assets)
+    return PageNode(**fields, image=page.data, image_mimetype=page.mime_type)
 
 
 def _relationships(passage: Passage) -> dict[NodeRelationship, Any]:

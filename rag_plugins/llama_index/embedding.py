@@ -1,4 +1,4 @@
-"""MatryoshkaEmbedding for LlamaIndex."""
+"""Embedding for LlamaIndex: Matryoshka models, and an index' own."""
 
 from __future__ import annotations
 
@@ -11,11 +11,26 @@ from pydantic import PrivateAttr
 from rag_plugins.config import ComputeConfig
 from rag_plugins.faces import checked
 from rag_plugins.faces.embedding import Matryoshka
+from rag_plugins.faces.legs import document_vectors, query_vectors
+from rag_plugins.models.protocols import Leg
 
-__all__ = ["MatryoshkaEmbedding"]
+__all__ = ["LegEmbedding", "MatryoshkaEmbedding"]
 
 
-class MatryoshkaEmbedding(BaseEmbedding):
+class _Threaded(BaseEmbedding):
+    """The async methods in worker threads: models would block the loop."""
+
+    async def _aget_query_embedding(self, query: str) -> list[float]:
+        return await asyncio.to_thread(self._get_query_embedding, query)
+
+    async def _aget_text_embedding(self, text: str) -> list[float]:
+        return await asyncio.to_thread(self._get_text_embedding, text)
+
+    async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
+        return await asyncio.to_thread(self._get_text_embeddings, texts)
+
+
+class MatryoshkaEmbedding(_Threaded):
     """Unit vectors of a dense model, cut to `dimensions` where the model was trained for it."""
 
     dimensions: int | None = None
@@ -57,11 +72,28 @@ class MatryoshkaEmbedding(BaseEmbedding):
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
         return self._matryoshka.documents(texts)
 
-    async def _aget_query_embedding(self, query: str) -> list[float]:
-        return await asyncio.to_thread(self._get_query_embedding, query)
 
-    async def _aget_text_embedding(self, text: str) -> list[float]:
-        return await asyncio.to_thread(self._get_text_embedding, text)
+class LegEmbedding(_Threaded):
+    """Unit vectors of the model of a dense leg: what its collection holds and is searched with."""
 
-    async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return await asyncio.to_thread(self._get_text_embeddings, texts)
+    _leg: Leg = PrivateAttr()
+
+    def __init__(self, leg: Leg) -> None:
+        """The index that the leg is of must stay open. It cannot be made from what `to_dict` gives."""
+        model = str(leg.encoder.fingerprint.get("model", leg.name))
+        super().__init__(model_name=model, embed_batch_size=256)
+        self._leg = leg
+
+    @classmethod
+    def class_name(cls) -> str:
+        """How LlamaIndex's serialisation calls it."""
+        return "LegEmbedding"
+
+    def _get_query_embedding(self, query: str) -> list[float]:
+        return query_vectors(self._leg, [query])[0].tolist()
+
+    def _get_text_embedding(self, text: str) -> list[float]:
+        return self._get_text_embeddings([text])[0]
+
+    def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
+        return document_vectors(self._leg, texts).tolist() if texts else []

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable
 
-from llama_index.core.base.llms.types import BaseContentBlock, ImageBlock
-from llama_index.core.schema import ImageNode, MetadataMode, NodeWithScore
+from llama_index.core.schema import NodeWithScore, TextNode
 
 from rag_plugins.context.marks import caption
 from rag_plugins.faces.images import encoded_page
-from rag_plugins.llama_index.convert import PassageNode, to_node
+from rag_plugins.llama_index.convert import to_node
+from rag_plugins.llama_index.nodes import PageNode
 from rag_plugins.types import Hit
 
-__all__ = ["PageNode", "page_nodes", "to_image_node"]
-
-
-class PageNode(PassageNode, ImageNode):
-    """A passage with the image of its page; its content blocks are both."""
-
-    def get_content_blocks(self, metadata_mode: MetadataMode = MetadataMode.NONE) -> list[BaseContentBlock]:
-        """The text, then the image."""
-        image = base64.b64decode(self.image or "")
-        blocks = super().get_content_blocks(metadata_mode)
-        return [*blocks, ImageBlock(image=image, image_mimetype=self.image_mimetype)]
+__all__ = ["page_nodes", "to_image_node"]
 
 
 def to_image_node(hit: Hit) -> NodeWithScore | None:
@@ -35,7 +24,7 @@ def to_image_node(hit: Hit) -> NodeWithScore | None:
     if asset is None:
         return None
     image, found = encoded_page(asset, hit.assets), to_node(hit)
-    fields = {name: getattr(found.node, name) for name in type(found.node).model_fields}
+    fields = {name: getattr(found.node, name) for name in TextNode.model_fields}
     node = PageNode(**fields, image=image.data, image_mimetype=image.mime_type)
     return NodeWithScore(node=node, score=hit.score)
 

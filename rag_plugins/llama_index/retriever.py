@@ -10,23 +10,28 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 from llama_index.core.retrievers import BaseRetriever
-from llama_index.core.schema import BaseNode, Document, NodeWithScore, QueryBundle
+from llama_index.core.schema import BaseNode, Document, IndexNode, NodeWithScore, QueryBundle
 from llama_index.core.settings import Settings
 from llama_index.core.vector_stores import MetadataFilters
 
 from rag_plugins.config import Config, Mode
 from rag_plugins.faces.expansion import expanding, to_search
+from rag_plugins.faces.legs import LegVectors, dense_leg, query_vectors, search_vectors
 from rag_plugins.faces.notices import log_notices
-from rag_plugins.filters import Filter
+from rag_plugins.filters import DOCUMENT, Filter, where
 from rag_plugins.index import RagIndex
-from rag_plugins.llama_index.convert import from_node, is_passage, to_node
+from rag_plugins.llama_index.convert import from_node, to_node
 from rag_plugins.llama_index.filters import to_filter
+from rag_plugins.llama_index.nodes import is_passage
 from rag_plugins.llama_index.pages import page_nodes
 from rag_plugins.models.protocols import Encoder, ImageEncoder
+from rag_plugins.search.wanted import LegChoice
 
 __all__ = ["HybridQuery", "HybridRetriever"]
 
 _logger = logging.getLogger(__name__)
+
+_CURE = "give the query no embedding, or one of the collection's model (LegEmbedding)"
 
 
 @dataclass
@@ -47,30 +52,36 @@ class HybridRetriever(BaseRetriever):
         index: RagIndex,
         k: int = 5,
         filter: Filter | MetadataFilters | None = None,
-        legs: Sequence[str] | None = None,
+        legs: LegChoice | None = None,
         mode: Mode | None = None,
         rules: bool = False,
         explain: bool = False,
         images: bool = False,
         expand: Callable[[str], Sequence[str | QueryBundle]] | None = None,
+        filters: MetadataFilters | None = None,
         **settings: Any,
     ) -> None:
         """`settings` are BaseRetriever's own: callback_manager, object_map, objects, verbose.
 
         `filter` is of `where(...)` or LlamaIndex's own, see `to_filter`: a `BadFilter` is raised by searches.
-        `mode` is as in `RagIndex.search`; a `HybridQuery` may have its own. With `images`, the pages of what
-        was found follow as ImageNodes, each page once: for chat engines with multimodal LLMs.
+        `filters` is the same by LlamaIndex' name; with both, both must hold. A query's embedding, or the mean
+        of those of its custom_embedding_strs, is what the dense leg searches by; other legs read query_str.
+
+        `legs` and `mode` are as in `RagIndex.search`; a `HybridQuery` may have a mode of its own. With
+        `images`, the pages of what was found follow as ImageNodes, each page once: for chat engines with
+        multimodal LLMs.
 
         With `rules`, queries may hold "exact phrases", prefix*, wild*c?rds and fuzzy~1 words (see
         `parse_query`); what there is to say of them is logged. With `explain`,
         `metadata["rag_plugins"]["terms"]` says what each sparse leg matched.
 
         With `expand`, the question is searched with its other wordings, or its parts, which that gives (see
-        `RagIndex.search_many`); where it fails, alone.
+        `RagIndex.search_many`); where it fails, alone. The mode, and an embedding, are the question's.
         """
         self.index = index
         self.k = k
         self.filter = filter
+        self.filters = filters
         self.legs = legs
         self.mode: Mode | None = mode
         self.rules = rules
@@ -94,17 +105,11 @@ class HybridRetriever(BaseRetriever):
     ) -> Self:
         """Add nodes to the index at `path`, made where there is none. Owns the index: close it.
 
-        `config` and `encoders` are as in `RagIndex.open`. Raises `BadPassage` before anything is stored.
+        What IndexNodes among them stand for is retrieved from, beside an `object_map`. `config` and
+        `encoders` are as in `RagIndex.open`. Raises `BadPassage` before anything is stored.
         """
         index = RagIndex.open(path, preset=preset, config=config, encoders=encoders or {})
-        try:
-            index.add([from_node(node, index) for node in nodes])
-            retriever = cls(index, **settings)
-        except BaseException:
-            index.close()
-            raise
-        retriever._owned = True
-        return retriever
+        return cls._over(index, list(nodes), (), settings)
 
     @classmethod
     def from_documents(
@@ -119,10 +124,32 @@ class HybridRetriever(BaseRetriever):
     ) -> Self:
         """The same for Documents, split as `Settings.node_parser` says.
 
-        Parts are named after their Document, so that adding it again replaces them. Documents of
-        `OcrReader` are passages already and stay whole.
+        A Document that is there already is replaced, whatever its parts were. Documents of `OcrReader` are
+        passages already and stay whole.
         """
-        return cls.from_nodes(_split(documents), path, preset, config=config, encoders=encoders, **settings)
+        given = list(documents)
+        index = RagIndex.open(path, preset=preset, config=config, encoders=encoders or {})
+        replaced = [document.ref_doc_id or document.node_id for document in given]
+        return cls._over(index, list(_split(given)), replaced, settings)
+
+    @classmethod
+    def _over(
+        cls, index: RagIndex, nodes: Sequence[BaseNode], replaced: Sequence[str], settings: dict[str, Any]
+    ) -> Self:
+        """A retriever that owns an index with these nodes, the only ones of the documents `replaced`."""
+        try:
+            added = set(index.add([from_node(node, index) for node in nodes]))
+            known = index.find(where(DOCUMENT).is_in(replaced)) if replaced else []
+            index.remove([passage.id for passage in known if passage.id not in added])
+            objects = {node.index_id: node.obj for node in nodes if isinstance(node, IndexNode) and node.obj}
+            if objects and "objects" not in settings:
+                settings["object_map"] = {**objects, **settings.get("object_map", {})}
+            retriever = cls(index, **settings)
+        except BaseException:
+            index.close()
+            raise
+        retriever._owned = True
+        return retriever
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         text = query_bundle.query_str
@@ -130,13 +157,21 @@ class HybridRetriever(BaseRetriever):
         hits = self.index.search_many(
             to_search(text, self._expanded(text), self.rules, _logger),
             self.k,
-            filter=to_filter(self.filter),
+            filter=_both(to_filter(self.filter), to_filter(self.filters)),
             legs=self.legs,
             mode=asked or self.mode,
+            vectors=self._vectors(query_bundle),
             explain=self.explain,
         )
         log_notices(hits.notices, _logger)
         return [*map(to_node, hits), *(page_nodes(hits) if self.images else ())]
+
+    def _vectors(self, query: QueryBundle) -> LegVectors:
+        """The query's own for the dense leg; {} where the leg is to make it."""
+        given, leg = query.embedding, dense_leg(self.index)
+        if given is None and leg is not None and query.custom_embedding_strs:
+            given = query_vectors(leg, query.custom_embedding_strs).mean(axis=0)
+        return search_vectors(self.index, given, _CURE)
 
     def _expanded(self, text: str) -> object:
         given: object = ()
@@ -161,6 +196,10 @@ class HybridRetriever(BaseRetriever):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _both(one: Filter | None, other: Filter | None) -> Filter | None:
+    return one & other if one is not None and other is not None else one if other is None else other
 
 
 def _split(documents: Iterable[Document]) -> Iterator[BaseNode]:
