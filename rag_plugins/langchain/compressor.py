@@ -27,6 +27,9 @@ class CrossEncoderCompressor(RerankSettings, BaseDocumentCompressor):
     something else than the LLM, and else its page_content.
     """
 
+    # Type checkers would make one up of the fields.
+    __init__ = RerankSettings.__init__
+
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> list[Document]:

@@ -38,6 +38,9 @@ class CrossEncoderPostprocessor(RerankSettings, BaseNodePostprocessor):
     Where all are below `min_score`, none is left, which is logged.
     """
 
+    # Type checkers would make one up of the fields.
+    __init__ = RerankSettings.__init__
+
     @classmethod
     def class_name(cls) -> str:
         """How LlamaIndex's serialisation calls it."""
