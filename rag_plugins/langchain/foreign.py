@@ -81,9 +81,8 @@ def from_langchain(model: Any, **settings: Any) -> ForeignEncoder | ForeignReran
 def _encoder(given: Embeddings, name: str, **settings: Any) -> ForeignEncoder:
     # Functions of our own: what a bound method or a partial prints as, the object's key may be in.
     embeddings, images = Unshown(given), _images(given)
-    unshown = Unshown(images)
     encoder = (
-        partial(ForeignImageEncoder, images=lambda paths: unshown.it(paths)) if images else ForeignEncoder
+        partial(ForeignImageEncoder, images=lambda paths: images.it(paths)) if images else ForeignEncoder
     )
     return encoder(
         name,
@@ -93,9 +92,10 @@ def _encoder(given: Embeddings, name: str, **settings: Any) -> ForeignEncoder:
     )
 
 
-def _images(embeddings: object) -> Callable[[list[str]], Any] | None:
+def _images(embeddings: object) -> Unshown[Callable[[list[str]], Any]] | None:
     """How it embeds images, which no base class of LangChain has; the plural takes a list wherever it is."""
-    return getattr(embeddings, "embed_images", None) or getattr(embeddings, "embed_image", None)
+    found = getattr(embeddings, "embed_images", None) or getattr(embeddings, "embed_image", None)
+    return Unshown(found) if found else None
 
 
 def _reranker(
