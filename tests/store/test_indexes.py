@@ -260,7 +260,11 @@ def test_half_precision_vectors_are_what_the_client_takes_and_gives_back():
     vector = unit(1)
     for taken in (row_vector(HALF, row(1)), query_vector(HALF, vector), engine_vector(HALF, vector)):
         assert taken.dtype == np.float16
-        payload = entity_helper._normalize_byte_vector_row(DataType.FLOAT16_VECTOR, taken)
+        payload = entity_helper.entity_to_field_data(
+            {"name": "dense", "type": DataType.FLOAT16_VECTOR, "values": [taken]},
+            {"name": "dense", "params": {"dim": len(vector)}},
+            1,
+        ).vectors.float16_vector
         for given in (payload, [payload]):
             assert dense_vector(given) == pytest.approx(vector, abs=1e-3)
             assert dense_vector(given).dtype == np.float32
