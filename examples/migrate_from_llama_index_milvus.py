@@ -23,15 +23,16 @@ EMBEDDING = MatryoshkaEmbedding()
 
 
 def node(id: str, text: str) -> TextNode:
-    """A chunk of the handbook."""
-    return TextNode(
+    """A chunk of the handbook with its vector, as VectorStoreIndex makes it."""
+    made = TextNode(
         id_=id,
         text=text,
-        metadata={"year": 2024},
-        excluded_llm_metadata_keys=["year"],
-        embedding=EMBEDDING.get_text_embedding(text),
+        metadata={"chapter": "care"},
+        excluded_llm_metadata_keys=["chapter"],
         relationships={NodeRelationship.SOURCE: RelatedNodeInfo(node_id="handbook")},
     )
+    made.embedding = EMBEDDING.get_text_embedding(made.get_content(MetadataMode.EMBED))
+    return made
 
 
 def fill(uri: str, nodes: list[TextNode]) -> None:
@@ -83,6 +84,7 @@ with tempfile.TemporaryDirectory() as folder:
         # The vectors are of the dense leg's model already, so they need not be made anew.
         done = migrate(f"{folder}/old.db", index, collection="manuals", keep_vectors=True)
         print(f"{done.passages} passages of {done.documents} documents, from {done.layout}")
-        found = HybridRetriever(index, similarity_top_k=1).retrieve(QUESTION)[0].node
+        retriever = HybridRetriever(index, k=1)
+        found = retriever.retrieve(QUESTION)[0].node
         print(f"{QUESTION} {found.get_content(MetadataMode.LLM)} ({found.node_id} of {found.ref_doc_id})")
-        print(f"E-17? {HybridRetriever(index, similarity_top_k=1).retrieve('E-17')[0].node.get_content()}")
+        print(f"E-17? {retriever.retrieve('E-17')[0].node.get_content()}")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rag_plugins.lexical.rules import Query as Query
     from rag_plugins.lexical.rules import Wildcard as Wildcard
     from rag_plugins.lexical.rules import parse_query as parse_query
+    from rag_plugins.migration import migrate as migrate
     from rag_plugins.models.foreign import from_pymilvus as from_pymilvus
     from rag_plugins.models.rerank.cross_encoder import CrossEncoderReranker as CrossEncoderReranker
     from rag_plugins.types import Box as Box
@@ -66,6 +67,7 @@ _HOME = {
     "Word": "types",
     "all_of": "filters",
     "from_pymilvus": "models.foreign",
+    "migrate": "migration",
     "parse_query": "lexical.rules",
     "where": "filters",
 }

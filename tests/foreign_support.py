@@ -42,9 +42,9 @@ def kind(name):
     return DataType[name], {}
 
 
-def like_langchain(uri, name, rows, *, dim=3, extra=None, dynamic=False):
+def like_langchain(uri, name, rows, *, extra=None, dynamic=False):
     """langchain-milvus 0.4: text, pk, vector, then a field for each key of the first metadata."""
-    fields = {"pk": text(), "text": text(), "vector": vector(dim), **(extra or {})}
+    fields = {"pk": text(), "text": text(), "vector": vector(len(rows[0]["vector"])), **(extra or {})}
     make(uri, name, fields, rows, dynamic=dynamic)
 
 

@@ -12,6 +12,7 @@ from rag_plugins import __version__
 from rag_plugins.cli.collection import dictionary, ingest, search
 from rag_plugins.cli.doctor import doctor
 from rag_plugins.cli.measuring import demo, evaluate, presets
+from rag_plugins.cli.migrating import migrate
 from rag_plugins.cli.probing import probe
 from rag_plugins.cli.ranking import rank, score
 from rag_plugins.cli.rereading import reread
@@ -20,9 +21,23 @@ from rag_plugins.errors import RagPluginsError
 
 __all__ = ["app", "main"]
 
-COMMANDS = (demo, ingest, reread, search, rank, score, dictionary, tune, evaluate, probe, presets, doctor)
+COMMANDS = (
+    demo,
+    ingest,
+    migrate,
+    reread,
+    search,
+    rank,
+    score,
+    dictionary,
+    tune,
+    evaluate,
+    probe,
+    presets,
+    doctor,
+)
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="rag-plugins",
     help="Hybrid retrieval over Milvus: scanned pages in, grounded passages out.",
     no_args_is_help=True,
@@ -30,8 +45,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in COMMANDS:
-    app.command()(command)
+for _command in COMMANDS:
+    app.command()(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
