@@ -22,6 +22,7 @@ from rag_plugins.index import RagIndex
 from rag_plugins.langchain.convert import from_document, to_document
 from rag_plugins.langchain.filters import to_filter
 from rag_plugins.models.protocols import Encoder, ImageEncoder
+from rag_plugins.search.wanted import LegChoice
 
 __all__ = ["HybridRetriever"]
 
@@ -34,7 +35,7 @@ Expand: TypeAlias = (
 
 
 class HybridRetriever(BaseRetriever):
-    """Searches a `RagIndex`; `k`, `filter`, `legs` and `mode` may also be given to each call.
+    """Searches a `RagIndex`; `k`, `filter`, `legs`, `mode` and `group_by` may also be given to each call.
 
     A filter is of `where(...)` or a mapping such as {"year": {"$gte": 2020}}, see `to_filter`.
 
@@ -51,8 +52,9 @@ class HybridRetriever(BaseRetriever):
     index: RagIndex
     k: int = Field(default=5, ge=1)
     filter: SkipValidation[Filter | Mapping[str, Any] | None] = None
-    legs: Sequence[str] | None = None
+    legs: LegChoice | None = None
     mode: Mode | None = None
+    group_by: str | None = None
     rules: bool = False
     explain: bool = False
     expand: SkipValidation[Expand | None] = None
@@ -63,7 +65,7 @@ class HybridRetriever(BaseRetriever):
         index: RagIndex,
         k: int = 5,
         filter: Filter | Mapping[str, Any] | None = None,
-        legs: Sequence[str] | None = None,
+        legs: LegChoice | None = None,
         mode: Mode | None = None,
         **settings: Any,
     ) -> None:
@@ -95,47 +97,35 @@ class HybridRetriever(BaseRetriever):
         return retriever
 
     def _get_relevant_documents(
-        self,
-        query: str,
-        *,
-        run_manager: CallbackManagerForRetrieverRun,
-        k: int | None = None,
-        filter: Filter | Mapping[str, Any] | None = None,
-        legs: Sequence[str] | None = None,
-        mode: Mode | None = None,
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **asked: Any
     ) -> list[Document]:
         expanded: object = ()
         if self.expand:
             with expanding(_logger):
                 callbacks = run_manager.get_child("expand")
                 expanded = coerce_to_runnable(self.expand).invoke(query, {"callbacks": callbacks})
-        return self._found(query, expanded, k, filter, legs, mode)
+        return self._found(query, expanded, **asked)
 
     async def _aget_relevant_documents(
-        self,
-        query: str,
-        *,
-        run_manager: AsyncCallbackManagerForRetrieverRun,
-        k: int | None = None,
-        filter: Filter | Mapping[str, Any] | None = None,
-        legs: Sequence[str] | None = None,
-        mode: Mode | None = None,
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **asked: Any
     ) -> list[Document]:
         expanded: object = ()
         if self.expand:
             with expanding(_logger):
                 callbacks = run_manager.get_child("expand")
                 expanded = await coerce_to_runnable(self.expand).ainvoke(query, {"callbacks": callbacks})
-        return await run_in_executor(None, self._found, query, expanded, k, filter, legs, mode)
+        return await run_in_executor(None, self._found, query, expanded, **asked)
 
     def _found(
         self,
         query: str,
         expanded: object,
-        k: int | None,
-        filter: Filter | Mapping[str, Any] | None,
-        legs: Sequence[str] | None,
-        mode: Mode | None,
+        *,
+        k: int | None = None,
+        filter: Filter | Mapping[str, Any] | None = None,
+        legs: LegChoice | None = None,
+        mode: Mode | None = None,
+        group_by: str | None = None,
     ) -> list[Document]:
         # None and {} are "not given", never "no filter": a variable left empty must not widen the search.
         own, asked = to_filter(self.filter), to_filter(filter)
@@ -145,6 +135,7 @@ class HybridRetriever(BaseRetriever):
             filter=own if asked is None else asked,
             legs=self.legs if legs is None else legs,
             mode=mode or self.mode,
+            group_by=group_by or self.group_by,
             explain=self.explain,
         )
         log_notices(hits.notices, _logger)
