@@ -1,5 +1,6 @@
 """The wheel carries all that is needed and works where there is no checkout."""
 
+import email
 import subprocess
 import sys
 import sysconfig
@@ -7,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import trove_classifiers
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,6 +51,20 @@ def test_the_wheel_has_code_types_data_and_licence(wheel: Path) -> None:
     assert {f"rag_plugins/{name}" for name in expected} <= set(names)
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     assert not [name for name in names if name.startswith(("tests/", "examples/", "benchmarks/"))]
+
+
+def test_its_metadata_are_what_an_index_accepts(wheel: Path) -> None:
+    packed = zipfile.ZipFile(wheel)
+    (name,) = [name for name in packed.namelist() if name.endswith(".dist-info/METADATA")]
+    metadata = email.message_from_bytes(packed.read(name))
+    stated = metadata.get_all("Classifier") or []
+
+    assert set(stated) <= trove_classifiers.classifiers
+    assert not set(stated) & trove_classifiers.deprecated_classifiers.keys()
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert not [each for each in stated if each.startswith("License ::")]  # Refused beside an expression.
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert {"langchain", "llama-index", "all"} <= set(metadata.get_all("Provides-Extra") or [])
 
 
 def test_the_wheel_has_every_example_document_and_stays_small(wheel: Path) -> None:
