@@ -75,9 +75,9 @@ def _open(file: SourceFile, passwords: Sequence[SecretStr]) -> pdfium.PdfDocumen
 
 
 def _unlocked(file: SourceFile, passwords: Sequence[SecretStr]) -> pdfium.PdfDocument:
-    for password in ("", *(password.get_secret_value() for password in passwords)):
+    for password in (SecretStr(""), *passwords):
         try:
-            return pdfium.PdfDocument(file.path, password)
+            return pdfium.PdfDocument(file.path, password.get_secret_value())
         except pdfium.PdfiumError as error:
             if error.err_code != raw.FPDF_ERR_PASSWORD:
                 raise BadDocument(file.source, None, DAMAGED) from error

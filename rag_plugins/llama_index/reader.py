@@ -10,7 +10,7 @@ from typing import Any
 
 from llama_index.core.readers.base import BasePydanticReader
 from llama_index.core.schema import Document
-from pydantic import PrivateAttr
+from pydantic import ConfigDict, PrivateAttr, field_serializer
 
 from rag_plugins.config import ChunkingConfig, IngestConfig, OcrConfig
 from rag_plugins.errors import BadDocument
@@ -28,6 +28,8 @@ class OcrReader(BasePydanticReader):
     boxes stand in the metadata. A file that cannot be read is logged, listed in `bad`, and skipped.
     """
 
+    model_config = ConfigDict(hide_input_in_errors=True)  # Passwords may be among it.
+
     ocr: OcrConfig = OcrConfig()
     chunking: ChunkingConfig = ChunkingConfig()
     ingest: IngestConfig = IngestConfig()
@@ -44,6 +46,10 @@ class OcrReader(BasePydanticReader):
         given = {"ocr": ocr, "chunking": chunking, "ingest": ingest}
         super().__init__(**{name: value for name, value in given.items() if value is not None}, **settings)  # pyright: ignore[reportArgumentType]
         self._reader = PassageReader(self.ocr, self.chunking, logging.getLogger(__name__), self.ingest)
+
+    @field_serializer("ingest")
+    def _without_passwords(self, ingest: IngestConfig) -> dict[str, Any]:
+        return ingest.model_dump(exclude={"passwords"})
 
     @classmethod
     def class_name(cls) -> str:

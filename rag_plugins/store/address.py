@@ -13,7 +13,7 @@ __all__ = ["Address"]
 _SCHEMES = ("http", "https", "tcp", "unix")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Address:
     """`uri` as pymilvus wants it; `path` of a Lite database, None for a server. Shown without credentials."""
 
@@ -51,6 +51,9 @@ class Address:
     def crashed(self) -> bool:
         """Whether whoever last had the Lite database open ended without closing it: a log is left."""
         return self.path is not None and any(self.path.glob("collections/*/wal/*"))
+
+    def __repr__(self) -> str:
+        return f"Address({str(self)!r})"
 
     def __str__(self) -> str:
         if self.path:

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from pydantic import SecretStr
 from pymilvus import MilvusClient
 
 from rag_plugins.errors import StoreError
@@ -37,7 +38,7 @@ class Connection:
     """
 
     address: Address
-    key: str
+    key: str = field(repr=False)
     client: Any
     lite: bool
     recovered: bool
@@ -66,9 +67,9 @@ _connections: dict[str, Connection] = {}
 _registry = threading.Lock()
 
 
-def connect(address: Address, token: str, timeout: float) -> Connection:
+def connect(address: Address, token: SecretStr, timeout: float) -> Connection:
     """A connection, new or shared. Raises `StoreLocked`, `StoreUnavailable`, `StoreError`."""
-    key = f"{address.uri} {hashlib.sha256(token.encode()).hexdigest()}"
+    key = f"{address.uri} {hashlib.sha256(token.get_secret_value().encode()).hexdigest()}"
     with _registry:
         if key not in _connections:
             _connections[key] = _open(address, key, token, timeout)
@@ -89,7 +90,7 @@ def disconnect(connection: Connection) -> None:
                 _free(connection.address)
 
 
-def _open(address: Address, key: str, token: str, timeout: float) -> Connection:
+def _open(address: Address, key: str, token: SecretStr, timeout: float) -> Connection:
     with ExitStack() as undo, reported(address, "opening"):
         address.prepare()
         crashed = address.crashed()
@@ -97,7 +98,7 @@ def _open(address: Address, key: str, token: str, timeout: float) -> Connection:
         # pymilvus keeps connections that it shares for ever: one would leak with every file opened.
         client = MilvusClient(
             address.uri,
-            token=token,
+            token=token.get_secret_value(),  # Never in a variable: tracebacks may show those.
             timeout=timeout,
             dedicated=True,
             grpc_options={"grpc.keepalive_time_ms": _KEEPALIVE},
