@@ -8,7 +8,7 @@ from langchain_classic.retrievers.document_compressors import (
     DocumentCompressorPipeline,
     LLMChainFilter,
 )
-from langchain_core.cross_encoders import BaseCrossEncoder
+from langchain_classic.retrievers.document_compressors.cross_encoder import BaseCrossEncoder
 from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 from langchain_core.language_models import FakeListChatModel, FakeListLLM
