@@ -51,12 +51,14 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
         self.state = state
         self.assets = assets
         self._engine = engine
-        self.collection = header.collection
+        self.collection: str = header.collection
         self._fields = {field.name: field for field in header.fields}
         self._tenant = scope_of(tenant)
         self._rows = Rows(engine, self.collection, self._tenant, state)
         records = PrefixRecords(state, self._tenant, self.shared("prefixes", Known))
-        self.prefix_fields = PrefixFields(self._rows, header.fields, records, alone=self.is_file)
+        self.prefix_fields: PrefixFields = PrefixFields(
+            self._rows, header.fields, records, alone=self.is_file
+        )
         self._nearest = Nearest(self._rows, self.prefix_fields, header.indexes)
         self._tokens = token_store(engine, self.collection, self._tenant, header.keep_tokens)
         self._writes = Writes(self._rows, state, self._tokens, self.prefix_fields)
