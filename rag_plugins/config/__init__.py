@@ -118,16 +118,16 @@ class Config(Frozen):
                 f"{'.'.join(map(str, problem['loc'])) or 'config'}: {problem['msg']}"
                 for problem in error.errors()
             )
-            raise ConfigError(problems) from None  # pydantic's text repeats the input, secrets included.
+            del values  # It may have secrets, and tracebacks may show variables.
+            raise ConfigError(problems) from None
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Config:
         """Read a TOML file; a dictionary's path counts from the file's folder. Raises `ConfigError`."""
         try:
-            values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-            return _based(cls.make(values), Path(path).parent)
+            return _based(cls.make(tomllib.loads(Path(path).read_text(encoding="utf-8"))), Path(path).parent)
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(f"{path}: {error}") from error
+            raise ConfigError(f"{path}: {error}") from None  # What reads TOML has the text in its variables.
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from None
 
