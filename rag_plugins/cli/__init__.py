@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from typing import Annotated, NoReturn
@@ -51,6 +52,9 @@ for _command in COMMANDS:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The console script. Exit codes: 0, 1 an error that is shown, 2 wrong usage, 130 interrupted."""
+    # Warnings belong on a terminal; where the package is a library, the program decides.
+    if logging.lastResort:
+        logging.getLogger("rag_plugins").addHandler(logging.lastResort)
     try:
         app(args=arguments)
     except RagPluginsError as error:
