@@ -6,29 +6,13 @@ import numpy as np
 import pytest
 from faces_support import WordOverlap, watched
 from langchain_core.documents import Document
-from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import InMemoryVectorStore
+from store_support import WORDS, CountedWords
 
 from rag_plugins import Config, RagIndex, where
 from rag_plugins.config import GivenRerankerConfig
 from rag_plugins.errors import BadFilter, BadInput, BadPassage, CollectionMismatch
 from rag_plugins.langchain import HybridRetriever, RagVectorStore, from_langchain
-
-WORDS = ("filter", "lamp", "tank", "water", "coffee", "red")
-
-
-class CountedWords(Embeddings):
-    """Vectors that can be worked out by hand: how often each of six words is there, and a little of all."""
-
-    def __init__(self, model="counted-words"):
-        self.model = model
-
-    def embed_query(self, text):
-        return [text.lower().count(word) + 0.01 for word in WORDS]
-
-    def embed_documents(self, texts):
-        return [self.embed_query(text) for text in texts]
-
 
 DOCUMENTS = [
     Document(id="filter", page_content="Change the filter.", metadata={"source": "a.pdf", "year": 2021}),
