@@ -45,7 +45,10 @@ def fill(uri: str, nodes: list[TextNode]) -> None:
     except ImportError:
         fill_as_it_would(uri, nodes)
         return
-    store = MilvusVectorStore(uri=uri, collection_name="manuals", dim=384, similarity_metric="COSINE")
+    # Its asynchronous client wants a running event loop.
+    store = MilvusVectorStore(
+        uri=uri, collection_name="manuals", dim=384, similarity_metric="COSINE", use_async_client=False
+    )
     store.add(nodes)
     store.client.close()
 
