@@ -55,17 +55,16 @@ class RowMaker:
     def trusted(self, passages: Sequence[Passage], vectors: Mapping[str, Given]) -> GivenVectors:
         """Vectors by leg and passage id that the caller has made, with length 1.
 
-        One that a leg's own model does not make of the same passage shows that another model made them: the
-        first of each leg is compared, once. Raises `BadInput`.
+        One that a leg's own model does not make of the same passage shows that another model made them: one of
+        each leg is compared, once. Raises `BadInput`.
         """
         given = {leg: given_vectors(self._legs, leg, of_leg) for leg, of_leg in vectors.items()}
         for leg in given.keys() - self._compared:
-            texts = {passage.id: embed_text(passage.views) for passage in passages}
-            found = next(
-                ((text, given[leg][id]) for id, text in texts.items() if text and id in given[leg]), None
-            )
-            if found:
-                self._compare(self._legs[leg], *found)
+            texts = {passage.id: text for passage in passages if (text := embed_text(passage.views))}
+            if shared := texts.keys() & given[leg].keys():
+                # The longest: a blank or very short one may look the same to two models.
+                id = max(sorted(shared), key=lambda id: len(texts[id].text))
+                self._compare(self._legs[leg], texts[id], given[leg][id])
                 self._compared.add(leg)
         return given
 
