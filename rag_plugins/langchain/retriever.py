@@ -17,6 +17,7 @@ from pydantic import Field, PrivateAttr, SkipValidation
 from rag_plugins.config import Config, Mode
 from rag_plugins.faces.expansion import expanding, to_search
 from rag_plugins.faces.notices import log_notices
+from rag_plugins.faces.renewing import renewed
 from rag_plugins.filters import Filter
 from rag_plugins.index import RagIndex
 from rag_plugins.langchain.convert import from_document, to_document
@@ -88,7 +89,7 @@ class HybridRetriever(BaseRetriever):
         """
         index = RagIndex.open(path, preset=preset, config=config, encoders=encoders or {})
         try:
-            index.add([from_document(document, index) for document in documents])
+            index.add(renewed(index, [from_document(document, index) for document in documents]))
             retriever = cls(index, **settings)
         except BaseException:
             index.close()

@@ -15,6 +15,7 @@ from rag_plugins.config import Mode
 from rag_plugins.errors import BadInput
 from rag_plugins.faces.legs import dense_leg
 from rag_plugins.faces.relevance import cosine_leg, leg_score, relevance
+from rag_plugins.faces.renewing import renewed
 from rag_plugins.filters import Filter
 from rag_plugins.index import RagIndex
 from rag_plugins.langchain.convert import from_document, passage_document
@@ -129,7 +130,7 @@ class RagVectorStore(VectorStore):
             Document(id=id or str(uuid4()), page_content=document.page_content, metadata=document.metadata)
             for id, document in zip(given, documents, strict=True)
         ]
-        self.index.add([from_document(document, self.index) for document in named])
+        self.index.add(renewed(self.index, [from_document(document, self.index) for document in named]))
         return [str(document.id) for document in named]
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:

@@ -79,6 +79,28 @@ def test_what_a_search_added_is_not_stored(lexical):
     assert lexical.get_by_ids(["pump"]) == [Document(id="pump", page_content="pump", metadata={"n": 1})]
 
 
+def test_what_was_ingested_is_changed_in_place_and_stays_of_its_page(lexical, tmp_path):
+    (tmp_path / "manual.txt").write_text("The pump is checked every year.")
+    lexical.index.ingest([tmp_path / "manual.txt"])
+    [before] = lexical.index.find()
+    [found] = lexical.similarity_search("pump")
+    assert found.id == before.id and found.metadata["source"]
+
+    found.metadata["reviewed"] = True
+    assert lexical.add_documents([found]) == [found.id]
+    [after] = lexical.index.find()
+    assert lexical.get_by_ids([found.id]) == [found]
+    assert (after.doc_id, after.provenance) == (before.doc_id, before.provenance)
+    assert after.metadata == {**before.metadata, "reviewed": True}
+
+    found.page_content = "The pump is checked every month."
+    lexical.add_documents([found])
+    assert [each.page_content for each in lexical.similarity_search("month")] == [found.page_content]
+    [after] = lexical.index.find()
+    assert after.provenance.source == before.provenance.source
+    assert lexical.index.delete(before.doc_id) == 1
+
+
 def test_the_retrieval_text_is_searched_and_comes_back(lexical):
     whole = Document(id="p", page_content="It is closed first.", metadata={"retrieval_text": "shutoff valve"})
     lexical.add_documents([whole])
