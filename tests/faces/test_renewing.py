@@ -1,16 +1,18 @@
 from dataclasses import replace
 
 import pytest
-from page_support import picture
+from page_support import ColourEncoder, picture
 
-from rag_plugins import RagIndex
+from rag_plugins import Config, RagIndex
+from rag_plugins.config import Bm25Leg, ImageLeg
 from rag_plugins.faces.renewing import renewed
 from rag_plugins.types import Box, EmbedImage, EmbedText, Provenance, Word
 
 
 @pytest.fixture
 def index(tmp_path):
-    with RagIndex.open(tmp_path / "pages.db", preset="lexical") as index:
+    config = Config(legs=(Bm25Leg(), ImageLeg(model="colours")), rerank=())
+    with RagIndex.open(tmp_path / "pages.db", config=config, encoders={"image": ColourEncoder()}) as index:
         yield index
 
 
