@@ -25,7 +25,6 @@ from llama_index.core.schema import (
     RelatedNodeInfo,
     TextNode,
 )
-from pydantic_core import to_jsonable_python
 
 from rag_plugins.errors import BadPassage
 from rag_plugins.faces import (
@@ -149,9 +148,9 @@ def _kept(node: BaseNode, llm_text: str) -> dict[str, JsonValue]:
     # Not model_dump: an IndexNode would write the object that it stands for.
     fields = type(node).model_fields
     kept: dict[str, JsonValue] = {
-        key: to_jsonable_python(value)
+        key: value
         for key in sorted(_KEPT & fields.keys())
-        if (value := getattr(node, key)) != fields[key].get_default(call_default_factory=True)
+        if (value := _own(getattr(node, key))) != fields[key].get_default(call_default_factory=True)
     }
     if isinstance(node, IndexNode):
         kept["index_id"] = node.index_id
@@ -169,6 +168,11 @@ def _kept(node: BaseNode, llm_text: str) -> dict[str, JsonValue]:
             for relation, infos in node.relationships.items()
         }
     return kept
+
+
+def _own(value: Any) -> JsonValue:
+    """A field without what a search added to it."""
+    return [key for key in value if key != DETAILS] if isinstance(value, list) else value
 
 
 def _related(info: RelatedNodeInfo) -> dict[str, JsonValue]:

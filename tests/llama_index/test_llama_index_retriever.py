@@ -45,7 +45,9 @@ def test_recall_rules_and_what_they_matched(index, caplog):
     with caplog.at_level("DEBUG", "rag_plugins"):
         assert retriever.retrieve("zeppel*") == []
     assert "zeppel*: no term" in caplog.text
-    assert not any("zeppel" in record.getMessage() for record in caplog.records if record.levelname != "DEBUG")
+    assert not any(
+        "zeppel" in record.getMessage() for record in caplog.records if record.levelname != "DEBUG"
+    )
     with pytest.raises(BadQuery, match="character 1"):
         retriever.retrieve('"air filter')
 
@@ -65,6 +67,9 @@ async def test_the_mode_is_set_once_or_for_one_query(index, tmp_path):
         assert ids(text.retrieve("blue")) == []
         assert ids(text.retrieve(HybridQuery("blue", mode="dual"))) == ["plan"]
         assert ids(text.retrieve(HybridQuery("blue"))) == []
+        parts = HybridRetriever(dual, k=1, expand=lambda question: [HybridQuery("blue", mode="dual")])
+        assert ids(parts.retrieve(HybridQuery("zzz", mode="text"))) == []
+        assert ids(parts.retrieve(HybridQuery("zzz", mode="dual"))) == ["plan"]
         assert ids(await HybridRetriever(dual, k=1).aretrieve(HybridQuery("blue", mode="text"))) == []
     with pytest.raises(BadInput, match="needs a leg that reads images"):
         HybridRetriever(index, mode="dual").retrieve("lamp")
