@@ -25,6 +25,7 @@ from rag_plugins.models.protocols import Encoder, ImageEncoder, Leg, Reranker
 from rag_plugins.search.outcome import Outcome
 from rag_plugins.search.wanted import LegChoice, Wanted
 from rag_plugins.store.assets import AssetStore
+from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.text import clean
 from rag_plugins.types import Hit, Hits, JsonValue, Passage, Provenance, passage_id
 from rag_plugins.wiring import Parts, assemble, with_given
@@ -51,7 +52,7 @@ class RagIndex:
         """Take what `open` has built."""
         self.config = config
         self.tenant = tenant
-        self.store = parts.store
+        self.store: MilvusStore = parts.store
         self._parts = parts
         self._writer = parts.writer
         self._retriever = parts.retriever

@@ -55,8 +55,8 @@ class RowMaker:
     def trusted(self, passages: Sequence[Passage], vectors: Mapping[str, Given]) -> GivenVectors:
         """Vectors by leg and passage id that the caller has made, with length 1.
 
-        One that a leg's own model does not make of the same passage shows that another model made them: one of
-        each leg is compared, once. Raises `BadInput`.
+        One that a leg's own model does not make of the same passage shows that another model made them: one
+        of each leg is compared, once. Raises `BadInput`.
         """
         given = {leg: given_vectors(self._legs, leg, of_leg) for leg, of_leg in vectors.items()}
         for leg in given.keys() - self._compared:

@@ -139,8 +139,8 @@ class ForeignCollection:
         self._key = next(field["name"] for field in schema["fields"] if field.get("is_primary"))
         self._least = _LEAST[self._types[self._key]]
         layout = next((each for each in LAYOUTS if each.signs <= self._types.keys()), None)
-        self.layout = layout.name if layout else None
-        self.fields = self._resolved(layout, named)
+        self.layout: str | None = layout.name if layout else None
+        self.fields: Mapping[str, str] = self._resolved(layout, named)
         if "text" not in self.fields:
             known = ", ".join(dict.fromkeys(each.name for each in LAYOUTS))
             raise BadInput(
