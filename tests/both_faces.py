@@ -7,7 +7,7 @@ from typing import Any
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from llama_index.core.base.embeddings.base import BaseEmbedding
-from llama_index.core.schema import MetadataMode, TextNode
+from llama_index.core.schema import MetadataMode, NodeWithScore, TextNode
 from llama_index.core.vector_stores import MetadataFilter, MetadataFilters
 
 from rag_plugins import langchain, llama_index
@@ -64,8 +64,20 @@ class LangChain(_Face):
             for each in documents
         ]
 
-    def reranked(self, documents, query, *settings, **named):
-        return self.Reranker(*settings, **named).compress_documents(documents, query)
+    def sparse(self, model, texts):
+        """Weighted tokens of each text."""
+        return langchain.SparseEmbeddings(model).embed_documents(texts)
+
+    def pages(self, path):
+        """What its reader of files makes of one: text and metadata of each passage."""
+        return [(each.page_content, each.metadata) for each in langchain.OcrLoader(path).load()]
+
+    def given(self, items):
+        """As something to rerank."""
+        return list(items)
+
+    def reranked(self, reranker, documents, query):
+        return self.seen(reranker.compress_documents(documents, query))
 
     def encoder(self, vector, dim=2, seconds=0.0):
         return langchain.from_langchain(_LangChainEmbeddings(vector, seconds), name="by hand", dim=dim)
@@ -95,8 +107,17 @@ class LlamaIndex(_Face):
             for each in nodes
         ]
 
-    def reranked(self, nodes, query, *settings, **named):
-        return self.Reranker(*settings, **named).postprocess_nodes(nodes, query_str=query)
+    def sparse(self, model, texts):
+        return llama_index.SparseEmbedding(model).get_text_embedding_batch(texts)
+
+    def pages(self, path):
+        return [(each.text, each.metadata) for each in llama_index.OcrReader().load_data(path)]
+
+    def given(self, items):
+        return [NodeWithScore(node=item, score=0.0) for item in items]
+
+    def reranked(self, reranker, nodes, query):
+        return self.seen(reranker.postprocess_nodes(nodes, query_str=query))
 
     def encoder(self, vector, dim=2, seconds=0.0):
         model = _LlamaIndexEmbedding(vector=vector, seconds=seconds)

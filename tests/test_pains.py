@@ -4,20 +4,32 @@ Each docstring says what happens elsewhere, with a thread that tells of it, and 
 """
 
 import asyncio
+import os
+import shutil
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 
 import pytest
 from both_faces import FACES
-from faces_support import watched
+from faces_support import PLAN, VALVE, dual_index, tiny_cross_encoder, watched
 from langchain_core.documents import Document
 from llama_index.core import Document as LlamaDocument
 from llama_index.core import Settings
 from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
+from PIL import Image, ImageDraw, ImageFont
+from reportlab.lib.utils import ImageReader
+from reportlab.pdfgen.canvas import Canvas
+from sparse_support import tiny_splade
+from tiny_causal import save_causal
 
 from rag_plugins import Config, RagIndex, llama_index, where
-from rag_plugins.config import Bm25Leg, DenseLeg, FusionConfig
-from rag_plugins.errors import BadFilter, StoreError
+from rag_plugins.config import Bm25Leg, DenseLeg, FusionConfig, SparseLeg
+from rag_plugins.errors import BadFilter, BadPassage, StoreError
+from rag_plugins.ingest.ocr import passes
+from rag_plugins.types import EmbedText
 
 
 @pytest.fixture(params=FACES.values(), ids=FACES)
@@ -287,3 +299,306 @@ def test_updates_of_a_document_of_llama_index(tmp_path, texts, monkeypatch):
         ) as retriever:
             assert " ".join(texts_of(retriever.index)).split() == sorted(text.split())
             assert len(texts_of(retriever.index)) == len(text.split())
+
+
+class Failing:
+    """A vector by hand, until it is told to fail."""
+
+    def __init__(self):
+        self.broken = False
+
+    def __call__(self, text):
+        if self.broken:
+            raise ConnectionError("the embedding service is down")
+        return by_words(["pump"])(text)
+
+
+def test_parent_child_stores_drift(face, reopen):
+    """langchain#29801: children in the one store, parents in the other. Here both are one row of one store."""
+    vector = Failing()
+    config = Config(legs=(DenseLeg(), Bm25Leg()), rerank=())
+    sentences = {"pump": "Grease it.", "valve": "Replace it.", "tank": "Empty it."}
+    parent = "The pump is greased, the valve is replaced, the tank is emptied."
+
+    def children(index, text):
+        return [
+            index.passage(
+                text, view=f"{word} {child}", caller_id=word, doc_id="book", metadata={"parent": "1"}
+            )
+            for word, child in sentences.items()
+        ]
+
+    with reopen(config=config, encoders={"dense": face.encoder(vector)}) as index:
+        index.add(children(index, parent))
+        assert texts(face.search(index, "valve grease", legs=["bm25"])) == [parent] * 2
+        assert len(index.search("valve grease", group_by="parent")) == 1
+        vector.broken = True
+        with pytest.raises(ConnectionError):
+            index.add(children(index, "Something else."))
+        vector.broken = False
+        assert texts(face.search(index, "valve", legs=["bm25"])) == [parent]
+        index.add(children(index, "The new text."))
+        assert set(texts(face.search(index, "valve pump"))) == {"The new text."}
+        assert index.remove(["pump"]) == 1 and index.delete("book") == 2
+        assert face.search(index, "valve") == [] and index.find() == [] and index.count() == 0
+
+
+LONG = "阀门每月更换一次。" * 2600
+"""70,200 bytes in 23,400 characters."""
+
+
+def test_65_535_byte_field_limits(face, index):
+    """llama_index#13752, milvus#45430: characters are counted, the insert fails. Here a text is kept whole."""
+    assert len(LONG.encode()) > 70_000 > 65_535 > len(LONG)
+    face.add(index, [face.item("long", LONG), face.item("short", "阀门")])
+    found = {each.id: each.text for each in face.search(index, "阀门")}
+    assert found == {"long": LONG, "short": "阀门"}
+    for item in face.item("x", "text", remark=LONG), face.item(LONG, "text"):
+        with pytest.raises(BadPassage, match=r"takes \d+ bytes.*at most 65.?53\d are possible"):
+            face.add(index, [face.item("good", "a good one"), item])
+    assert index.count() == 2, "nothing of a batch that has a bad one"
+
+
+def test_metadata_schema_taken_from_the_first_document(face, index):
+    """pymilvus#1705: keys and types of the first are the columns. Here each document has its own."""
+    given = [
+        {"page": 1},
+        {"author": "Ada", "page": "iv"},
+        {"page": 2.5, "nested": {"deep": [1, "two", None]}},
+        {"page": [1, 2], "checked": True},
+        {},
+    ]
+    face.add(index, [face.item(str(n), "a pump", **metadata) for n, metadata in enumerate(given)])
+    found = {each.id: each.metadata for each in face.search(index, "pump")}
+    kept = {id: {key: value for key, value in of.items() if key != "rag_plugins"} for id, of in found.items()}
+    assert kept == {str(n): metadata for n, metadata in enumerate(given)}
+    for value, id in ((1, "0"), ("iv", "1"), (2.5, "2")):
+        assert ids(face.search(index, "pump", filter=face.equal("page", value))) == [id]
+    assert ids(face.search(index, "pump", filter=where("page").contains(2))) == ["3"]
+    assert ids(face.search(index, "pump", filter=where("checked") == True)) == ["3"]  # noqa: E712
+
+
+WORDS = ["pump", "valve", "red", "the", "of"]
+
+
+@pytest.fixture(scope="module")
+def cross_encoder(tmp_path_factory):
+    """A tiny one that reads 512 tokens; each of `WORDS` is one."""
+    return tiny_cross_encoder(tmp_path_factory.mktemp("cross-encoder"), WORDS)
+
+
+@pytest.fixture
+def found(face, tmp_path):
+    """A passage of 1,800 words that all are of the vocabulary, and a short one, as a search gives them."""
+    with RagIndex.open(tmp_path / "found.db", preset="lexical") as index:
+        face.add(index, [face.item("long", "pump valve the " * 600), face.item("short", "the red pump")])
+        yield face.retrieved(index, "red pump")
+
+
+def test_reranker_truncates_in_silence(face, found, cross_encoder, caplog):
+    """FlagEmbedding#740: what exceeds max_length is not read. Here the trace says so, or windows read it all."""
+
+    def read(**settings):
+        reranked = face.reranked(face.Reranker(cross_encoder, **settings), found, "red pump")
+        stages = {each.id: each.stages("rerank").popitem()[1] for each in reranked}
+        assert "tokens" not in stages["short"] and {len(each.text.split()) for each in reranked} == {3, 1800}
+        return stages["long"]
+
+    cut, windows = read(), read(long="windows")
+    assert (cut["tokens"], cut["read"]) == (1800, 512 - len(["red", "pump"]) - 3)
+    assert windows["read"] == windows["tokens"] == 1800 and windows["windows"] > 3
+    unread = face.reranked(face.Reranker(cross_encoder), found, "red pump " * 300)
+    assert ids(unread) == ids(face.seen(found)) and "not reranked" in caplog.text
+
+
+def by_hand(folder, query, text):
+    """The score of a pair alone: how sure it is of yes rather than no, where the last token is."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
+    yes, no = (tokenizer.convert_tokens_to_ids(answer) for answer in ("yes", "no"))
+    with torch.inference_mode():
+        logits = model.eval()(**tokenizer(query, text, return_tensors="pt")).logits[0, -1]
+    return float(torch.sigmoid(logits[yes] - logits[no]))
+
+
+def test_causal_rerankers_break_in_wrappers(face, tmp_path):
+    """xinference#3139: no token to pad with, or padding in the last place. Here a batch scores as each alone."""
+    from sentence_transformers import CrossEncoder
+    from sentence_transformers.cross_encoder.modules import LogitScore, Transformer
+
+    plain, saved = save_causal(tmp_path / "plain", "Qwen3", padding=False), tmp_path / "saved"
+    transformer = Transformer(str(plain), transformer_task="text-generation")
+    answers = [transformer.tokenizer.convert_tokens_to_ids(answer) for answer in ("yes", "no")]
+    CrossEncoder(modules=[transformer, LogitScore(*answers)], device="cpu").save_pretrained(str(saved))
+    passages = ["red", "The pump is changed every month.", "Which valve is red? " * 9, "no"]
+    given = face.given(face.item(text, text) for text in passages)
+    best = face.reranked(face.Reranker(str(saved)), given, "Which pump?")
+    expected = {text: by_hand(plain, "Which pump?", text) for text in passages}
+    assert len(best) == 4 and max(expected.values()) - min(expected.values()) > 0.1
+    assert {each.id: each.score for each in best} == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.fixture
+def watched_outputs():
+    """`watched_outputs(kind)`: the sizes of what every call of modules of this class gives, as they come."""
+    from torch.nn.modules.module import register_module_forward_hook
+
+    hooks = []
+
+    def watch(kind, size):
+        sizes = []
+        hook = register_module_forward_hook(
+            lambda module, _, output: sizes.append(size(output)) if isinstance(module, kind) else None
+        )
+        hooks.append(hook)
+        return sizes
+
+    yield watch
+    for hook in hooks:
+        hook.remove()
+
+
+def test_reranker_memory_grows_with_the_batch_model_reloaded_per_call(
+    face, tmp_path, watched_outputs, monkeypatch
+):
+    """agno PR#6638: all pairs at once, and a model per call. Here batches have a budget, and one model serves."""
+    from transformers.models.bert.modeling_bert import BertEmbeddings
+
+    from rag_plugins.models.rerank import cross_encoder as module
+
+    loads = []
+    load = module.load_pair_model
+    monkeypatch.setattr(module, "load_pair_model", lambda source: loads.append(source) or load(source))
+    tokens = watched_outputs(BertEmbeddings, lambda output: output.shape[0] * output.shape[1])
+    folder, text = tiny_cross_encoder(tmp_path, WORDS), "pump valve the of red " * 60
+    rerankers = [face.Reranker(folder) for _ in range(2)]
+    for many in (4, 40):
+        for reranker in rerankers:
+            tokens.clear()
+            face.reranked(reranker, face.given(face.item(str(n), text) for n in range(many)), "red")
+            assert sum(tokens) >= many * 304 and max(tokens) <= 1024
+    assert len(loads) == 1
+
+
+def test_sparse_encoders_run_out_of_memory(face, tmp_path, watched_outputs):
+    """FlagEmbedding#532: texts x tokens x vocabulary at once. Here a batch has 32 MB of logits, a text 256 terms."""
+    from transformers import AutoModelForMaskedLM
+    from transformers.models.bert.modeling_bert import BertLMPredictionHead
+
+    folder = tiny_splade(tmp_path / "splade")
+    model = AutoModelForMaskedLM.from_pretrained(folder)
+    model.resize_token_embeddings(30_000, mean_resizing=False)
+    model.save_pretrained(folder)
+    logits = watched_outputs(BertLMPredictionHead, lambda output: output.numel())
+    texts_given = ["red pump valve " * 10] * 60
+    vectors = face.sparse(str(folder), texts_given)
+    assert sum(logits) == 60 * 32 * 30_000 and max(logits) <= 2**23
+    assert len(vectors) == 60 and all(1 <= len(vector) <= 256 for vector in vectors)
+
+
+OFFLINE = """
+import socket, sys
+
+def refuse(*args, **kwargs):
+    raise AssertionError(f"the network was asked for {args[1:] or args}")
+
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = socket.create_connection = refuse
+from both_faces import FACES
+face = FACES[sys.argv[1]]
+texts = ["A kitten sleeps on the sofa.", "Income must be declared in May.", "The engine needs new oil."]
+with face.opened([face.item(text, text) for text in texts], sys.argv[2]) as retriever:
+    found = face.search(retriever.index, "Where does the young cat rest?")
+print(found[0].text, [stage["kind"] for stage in found[0].metadata["rag_plugins"]["trace"]][-1])
+"""
+
+
+@pytest.mark.parametrize("name", FACES)
+def test_cannot_run_offline(name, tmp_path):
+    """sentence-transformers#3199: a loaded model still asks the hub. Here the default preset needs no socket."""
+    environment = {**os.environ, "HF_HOME": str(tmp_path / "none"), "PYTHONPATH": str(Path(__file__).parent)}
+    environment.pop("HF_HUB_OFFLINE", None)
+    done = subprocess.run(
+        [sys.executable, "-c", OFFLINE, name, str(tmp_path / "a.db")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout.strip() == "A kitten sleeps on the sofa. rerank", done.stderr
+
+
+SCANNED = ("The quick brown fox jumps", "over the lazy dog, twice.", "Part number AX-4711 rev 3")
+
+
+def manual(path):
+    """A PDF: a page with its text, one that is a scan upside down, and one that is blank."""
+    scan = Image.new("L", (760, 300), 255)
+    for row, line in enumerate(SCANNED):
+        ImageDraw.Draw(scan).text((40, 40 + 70 * row), line, font=ImageFont.load_default(size=40), fill=0)
+    canvas = Canvas(str(path), pagesize=(400, 300))
+    canvas.drawString(50, 250, "Grease the pump every month.")
+    canvas.showPage()
+    canvas.drawImage(ImageReader(scan.rotate(180)), 10, 75, 380, 150)
+    canvas.showPage()
+    canvas.showPage()
+    canvas.save()
+
+
+@pytest.fixture
+def tesseract(tmp_path, monkeypatch):
+    """The real one behind a script that notes each call's thread limit in the file that this gives."""
+    real, folder = shutil.which("tesseract"), tmp_path / "bin"
+    folder.mkdir()
+    script = f'#!/bin/sh\necho "$OMP_THREAD_LIMIT" >> {folder}/calls\nexec {real} "$@"\n'
+    (folder / "tesseract").write_text(script)
+    (folder / "tesseract").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    passes._engine.cache_clear()
+    yield folder / "calls"
+    passes._engine.cache_clear()
+
+
+def test_ocr_slow_born_digital_pdfs_ocred_rotation_garbage(face, tmp_path, tesseract):
+    """docling#1155, #3569: all cores for one page, text layers recognised anew, scans left lying wrong.
+
+    Here a page's own text is taken, a scan is turned, its words have confidences, one thread reads a page.
+    """
+    manual(tmp_path / "manual.pdf")
+    [born, scanned] = face.pages(tmp_path / "manual.pdf")
+    assert born[0] == "Grease the pump every month."
+    assert (born[1]["origin"], born[1].get("confidence")) == ("text-layer", None)
+    assert scanned[0].split() == " ".join(SCANNED).split()
+    assert scanned[1]["origin"] == "ocr" and scanned[1]["page"] == 2 and scanned[1]["confidence"] > 0.7
+    assert scanned[1]["boxes"][0][1] < 0.4, "the first line is at the top of the page as it is read"
+    assert set(tesseract.read_text().split()) == {"1"}
+    tesseract.unlink()
+    only = tmp_path / "born.pdf"
+    canvas = Canvas(str(only), pagesize=(400, 300))
+    canvas.drawString(50, 250, "Grease the pump every month.")
+    canvas.save()
+    assert face.pages(only)[0][0] == born[0] and not tesseract.exists()
+
+
+def test_image_nodes_come_back_with_no_text(face, tmp_path):
+    """llama_index#13072, byaldi#45: a page that is found by its looks has nothing to read. Here it has."""
+    with dual_index(tmp_path / "dual.db") as index:
+        for query, text in (("the blue one", PLAN), ("a red one", VALVE)):
+            found = face.search(index, query, legs=["image"])
+            assert text in texts(found)[:2] and all(each.text.strip() for each in found)
+            assert found[0].stages("leg")["image"]["rank"] == 1
+        passage = index.search("blue", legs=["image"])[0].passage
+        assert not any(isinstance(view, EmbedText) and view.text.strip() for view in passage.views)
+        assert PLAN in texts(face.search(index, "shutoff device blue", mode="dual"))
+
+
+def test_rerankers_lose_the_retrieval_score(face, found, cross_encoder):
+    """LangChain's CrossEncoderReranker drops it. Here it stands beside the new one, with the whole trace."""
+    before = {each.id: each for each in face.seen(found)}
+    for each in face.reranked(face.Reranker(cross_encoder), found, "red pump"):
+        was = before[each.id]
+        assert each.metadata["retrieval_score"] == was.score
+        [rerank] = each.stages("rerank").values()
+        assert each.score == rerank["score"] != was.score
+        assert each.stages("leg", "fusion") == was.stages("leg", "fusion") != {}
