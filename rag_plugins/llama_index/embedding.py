@@ -9,6 +9,7 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from pydantic import PrivateAttr
 
 from rag_plugins.config import ComputeConfig
+from rag_plugins.errors import ConfigError
 from rag_plugins.faces import checked
 from rag_plugins.faces.embedding import Matryoshka
 from rag_plugins.faces.legs import document_vectors, query_vectors
@@ -83,6 +84,13 @@ class LegEmbedding(_Threaded):
         model = str(leg.encoder.fingerprint.get("model", leg.name))
         super().__init__(model_name=model, embed_batch_size=256)
         self._leg = leg
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Raises `ConfigError`: other processes, those of `num_workers` for one, have no open index."""
+        raise ConfigError(
+            "LegEmbedding is of an open index and cannot be pickled: where its model is a preset, "
+            f"MatryoshkaEmbedding({self.model_name!r}) can"
+        )
 
     @classmethod
     def class_name(cls) -> str:

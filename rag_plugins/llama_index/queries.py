@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,15 @@ from typing import Any
 from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryMode
 
 from rag_plugins.errors import BadInput
-from rag_plugins.faces.legs import balanced, search_vectors, sparse_legs, word_legs
+from rag_plugins.faces.legs import (
+    LegVectors,
+    balanced,
+    dense_leg,
+    query_vectors,
+    search_vectors,
+    sparse_legs,
+    word_legs,
+)
 from rag_plugins.filters import DOCUMENT, And, Filter, where
 from rag_plugins.index import RagIndex
 from rag_plugins.llama_index.filters import to_filter
@@ -17,10 +26,15 @@ from rag_plugins.search.wanted import LegChoice
 from rag_plugins.store.schema import MAX_HITS
 from rag_plugins.types import Hit
 
-__all__ = ["EMBED_MODEL", "found"]
+__all__ = ["EMBED_MODEL", "Queries"]
 
 EMBED_MODEL = "embed with the model of the collection, embed_model=store.embed_model"
 """What to do about vectors that do not fit."""
+
+_logger = logging.getLogger(__name__)
+
+_ALIKE = 0.2
+"""Cosine below which two vectors of one text are of two models; unrelated ones have about 0."""
 
 _THRESHOLD = 0.5
 _FETCH_K = 20
@@ -52,34 +66,59 @@ class _Scope:
     ids: frozenset[str] | None = None
 
 
-def found(index: RagIndex, query: VectorStoreQuery, mmr_threshold: float | None = None) -> list[Hit]:
-    """The hits of a query, best first; of MMR, in the order in which they are chosen.
+class Queries:
+    """Searches an index as LlamaIndex' queries ask for."""
 
-    DEFAULT is the index' own pipeline, and so are HYBRID and SEMANTIC_HYBRID without an `alpha`, which is
-    the weight of the dense legs; these give `hybrid_top_k` hits where it is set. TEXT_SEARCH runs BM25,
-    SPARSE learned sparse legs too. MMR weighs relevance by `mmr_threshold` (0.5). How deep each leg is read
-    is the configuration's (`fusion.depth`), whatever `sparse_top_k` is. A blank query_str with an embedding
-    is searched by that alone. An empty list of node_ids or doc_ids is none: VectorIndexRetriever gives one.
-    Raises `BadInput`, also for modes that train a model on the collection for each query.
-    """
-    mode = query.mode
-    if mode not in _LEGS:
-        raise BadInput(f"mode {mode!r}: expected one of {[known.value for known in _LEGS]}")
-    scope, k = _scope(index, query), _k(query)
-    if scope.ids is not None and not scope.ids:
-        return []
-    settings: dict[str, Any] = {"filter": scope.filter, "legs": _LEGS[mode](index, query)}
-    if mode not in _WORDS:
-        settings["vectors"] = search_vectors(index, query.query_embedding, EMBED_MODEL)
-    text, wanted = query.query_str or "", k if scope.ids is None else _all(index, scope)
-    if mode is VectorStoreQueryMode.MMR:
-        balance = next(
-            (each for each in (mmr_threshold, query.mmr_threshold) if each is not None), _THRESHOLD
-        )
-        hits = index.diverse(text, wanted, fetch_k=max(_FETCH_K, 4 * k), balance=balance, **settings)
-    else:
-        hits = index.search(text, wanted, **settings)
-    return [hit for hit in hits if scope.ids is None or hit.passage.id in scope.ids][:k]
+    def __init__(self, index: RagIndex, trusted: bool) -> None:
+        """Unless `trusted`, the first embedding of a query is compared with the collection's model's own."""
+        self._index = index
+        self._trusted = trusted
+
+    def found(self, query: VectorStoreQuery, mmr_threshold: float | None = None) -> list[Hit]:
+        """The hits of a query, best first; of MMR, in the order in which they are chosen.
+
+        DEFAULT is the index' own pipeline, and so are HYBRID and SEMANTIC_HYBRID without an `alpha`, which
+        is the weight of the dense legs; these give `hybrid_top_k` hits where it is set. TEXT_SEARCH runs
+        BM25, SPARSE learned sparse legs too. MMR weighs relevance by `mmr_threshold` (0.5). How deep each leg
+        is read is the configuration's (`fusion.depth`), whatever `sparse_top_k` is. A blank query_str with an
+        embedding is searched by that alone. An empty list of node_ids or doc_ids is none, as
+        VectorIndexRetriever means it; nodes beside those of node_ids are left out after the search.
+        Raises `BadInput`, also for modes that train a model on the collection for each query.
+        """
+        mode = query.mode
+        if mode not in _LEGS:
+            raise BadInput(f"mode {mode!r}: expected one of {[known.value for known in _LEGS]}")
+        index, scope, k = self._index, _scope(self._index, query), _k(query)
+        if scope.ids is not None and not scope.ids:
+            return []
+        settings: dict[str, Any] = {"filter": scope.filter, "legs": _LEGS[mode](index, query)}
+        if mode not in _WORDS:
+            settings["vectors"] = self._vectors(query)
+        text, wanted = query.query_str or "", k if scope.ids is None else _all(index, scope)
+        if mode is VectorStoreQueryMode.MMR:
+            balance = _balance(mmr_threshold, query.mmr_threshold)
+            hits = index.diverse(text, wanted, fetch_k=max(_FETCH_K, 4 * k), balance=balance, **settings)
+        else:
+            hits = index.search(text, wanted, **settings)
+        return [hit for hit in hits if scope.ids is None or hit.passage.id in scope.ids][:k]
+
+    def _vectors(self, query: VectorStoreQuery) -> LegVectors:
+        vectors, text = search_vectors(self._index, query.query_embedding, EMBED_MODEL), query.query_str or ""
+        leg = dense_leg(self._index)
+        if leg is not None and vectors and text.strip() and not self._trusted:
+            self._trusted = True
+            cosine = float(query_vectors(leg, [text])[0] @ vectors[leg.name])
+            if cosine < _ALIKE:  # No error: what HyDE makes up may be far from the question.
+                _logger.warning(
+                    "a query's embedding and that of the collection's model have cosine %.2f: %s",
+                    cosine,
+                    EMBED_MODEL,
+                )
+        return vectors
+
+
+def _balance(*given: float | None) -> float:
+    return next((each for each in given if each is not None), _THRESHOLD)
 
 
 def _k(query: VectorStoreQuery) -> int:

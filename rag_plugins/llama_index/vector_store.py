@@ -26,7 +26,7 @@ from rag_plugins.llama_index.convert import from_node, to_plain_node
 from rag_plugins.llama_index.embedding import LegEmbedding
 from rag_plugins.llama_index.filters import to_filter
 from rag_plugins.llama_index.foreign import from_llama_index
-from rag_plugins.llama_index.queries import EMBED_MODEL, found
+from rag_plugins.llama_index.queries import EMBED_MODEL, Queries
 from rag_plugins.models.protocols import Encoder, ImageEncoder
 from rag_plugins.store.address import Address
 
@@ -49,6 +49,7 @@ class RagVectorStore(BasePydanticVectorStore):
     _index: RagIndex = PrivateAttr()
     _embed_model: BaseEmbedding = PrivateAttr()
     _owned: bool = PrivateAttr(default=False)
+    _queries: Queries = PrivateAttr()
     _place: dict[str, Any] | None = PrivateAttr(default=None)
 
     def __init__(self, index: RagIndex, embed_model: BaseEmbedding | None = None) -> None:
@@ -61,6 +62,8 @@ class RagVectorStore(BasePydanticVectorStore):
         self._index = index
         own = LegEmbedding(leg) if leg else MockEmbedding(embed_dim=1)  # Vectors that nothing reads.
         self._embed_model = embed_model or own
+        # A hosted model is not asked for what is known.
+        self._queries = Queries(index, trusted=embed_model is not None)
 
     @classmethod
     def open(
@@ -127,8 +130,8 @@ class RagVectorStore(BasePydanticVectorStore):
         return [node.node_id for node in nodes]
 
     def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
-        """Search: see `found` for what becomes of each part of a query. Raises `BadInput`, `StoreError`."""
-        hits = found(self._index, query, **kwargs)
+        """Search; see `Queries.found` for what each part of a query does. Raises `BadInput`, `StoreError`."""
+        hits = self._queries.found(query, **kwargs)
         nodes = [to_plain_node(hit.passage, hit.assets) for hit in hits]
         return VectorStoreQueryResult(
             nodes=nodes, similarities=[hit.score for hit in hits], ids=[node.node_id for node in nodes]
@@ -224,6 +227,10 @@ class RagVectorStore(BasePydanticVectorStore):
             raise ConfigError("the store was made over an open index: RagVectorStore(index) makes it again")
         settings: dict[str, Any] = {**place, "config": Config.make(place["config"]), **kwargs}
         return cls.open(**settings)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as `to_dict` has it, and opened anew: a database file admits one process at a time."""
+        return type(self).from_dict, (self.to_dict(),)
 
     def close(self) -> None:
         """Close the index if this store opened it."""

@@ -1,13 +1,15 @@
 import math
+import pickle
 
 import pytest
 from faces_support import watched
 from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
 from llama_index.core.schema import TextNode
 
+from rag_plugins import RagIndex
 from rag_plugins.config import ComputeConfig
 from rag_plugins.errors import ConfigError
-from rag_plugins.llama_index import MatryoshkaEmbedding
+from rag_plugins.llama_index import LegEmbedding, MatryoshkaEmbedding, RagVectorStore
 
 
 def test_vectors_have_unit_length_and_single_equals_batch():
@@ -76,3 +78,17 @@ def test_a_transform_that_sets_the_embeddings_of_nodes_and_reports_them():
 
     assert len(node.embedding) == 384
     assert len(debug.get_event_pairs(CBEventType.EMBEDDING)) == 1
+
+
+async def test_the_model_of_an_open_index(tmp_path):
+    with RagIndex.open(tmp_path / "own.db") as index:
+        model, same = RagVectorStore(index).embed_model, MatryoshkaEmbedding()
+        assert isinstance(model, LegEmbedding) and model.model_name == "all-MiniLM-L6-v2"
+        assert model.get_text_embedding_batch(["a cat"])[0] == pytest.approx(
+            same.get_text_embedding("a cat"), abs=1e-5
+        )
+        assert await model.aget_query_embedding("cat") == pytest.approx(
+            same.get_query_embedding("cat"), abs=1e-5
+        )
+        with pytest.raises(ConfigError, match=r"MatryoshkaEmbedding\('all-MiniLM-L6-v2'\)"):
+            pickle.dumps(model)

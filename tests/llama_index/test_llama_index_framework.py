@@ -115,6 +115,17 @@ async def test_retrievers_of_a_vector_store_index(index):
         retriever(vector_store_query_mode="svm").retrieve("red lamp")
 
 
+def test_the_presets_own_models_embed_for_an_index(tmp_path):
+    with RagVectorStore.open(tmp_path / "local.db") as store:
+        context = StorageContext.from_defaults(vector_store=store)
+        index = VectorStoreIndex.from_documents(documents(), context, embed_model=store.embed_model)
+        found = index.as_retriever(similarity_top_k=3).retrieve("How often is it to be replaced?")
+        assert texts(found)[0] == LINES["filter"]
+        assert [each.node_id for each in found] == [
+            hit.passage.caller_id for hit in store.client.search("How often is it to be replaced?", 3)
+        ]
+
+
 def test_an_index_of_a_store_that_is_there_embeds_nothing(index, store, model):
     model.calls.clear()
     again = VectorStoreIndex.from_vector_store(store, embed_model=store.embed_model)

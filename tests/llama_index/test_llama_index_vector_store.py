@@ -1,4 +1,5 @@
 import json
+import pickle
 from contextlib import contextmanager
 
 import pytest
@@ -307,3 +308,25 @@ def test_serialised_without_secrets(tmp_path):
         assert every(again, None) == {"filter", "lamp", "tank", "plan"}
     with pytest.raises(CollectionMismatch):
         RagVectorStore.from_dict(data)
+
+
+def test_a_store_is_pickled_as_its_place(tmp_path):
+    with RagVectorStore.open(tmp_path / "words.db", preset="lexical") as store:
+        store.add(handbook())
+        with pickle.loads(pickle.dumps(store)) as again:
+            assert every(again, None) == {"filter", "lamp", "tank", "plan"}
+        with pytest.raises(ConfigError, match="RagVectorStore"):
+            pickle.loads(pickle.dumps(RagVectorStore(store.client)))
+
+
+def test_a_querys_embedding_that_looks_like_another_models_is_told_of_once(tmp_path, caplog):
+    with opened(tmp_path / "own.db") as store:
+        store.add(handbook())
+        over = RagVectorStore(store.client)
+        ask(over, "lamp", query_embedding=WordEmbedding().get_query_embedding("lamp"))
+        ask(over, "lamp", query_embedding=[1, -1, 1, -1, 1, -1, 1, -1.0])
+        assert "cosine" not in caplog.text  # The first one was the collection's own.
+        other = RagVectorStore(store.client)
+        for _ in range(2):
+            ask(other, "lamp", query_embedding=[0, -1, 0, 0, 0, 0, 0, 1.0])
+        assert caplog.text.count("embed_model=store.embed_model") == 1
