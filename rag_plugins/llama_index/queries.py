@@ -24,6 +24,7 @@ from rag_plugins.index import RagIndex
 from rag_plugins.llama_index.filters import to_filter
 from rag_plugins.search.wanted import LegChoice
 from rag_plugins.store.schema import MAX_HITS
+from rag_plugins.text import clean
 from rag_plugins.types import Hit
 
 __all__ = ["EMBED_MODEL", "Queries"]
@@ -129,7 +130,7 @@ def _k(query: VectorStoreQuery) -> int:
 def _scope(index: RagIndex, query: VectorStoreQuery) -> _Scope:
     filters = [filter] if (filter := to_filter(query.filters)) is not None else []
     if query.doc_ids:
-        filters.append(where(DOCUMENT).is_in(query.doc_ids))
+        filters.append(where(DOCUMENT).is_in([clean(id) for id in query.doc_ids]))
     ids = None
     if query.node_ids:
         named = index.get(query.node_ids)

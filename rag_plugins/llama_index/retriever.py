@@ -26,10 +26,14 @@ from rag_plugins.llama_index.nodes import is_passage
 from rag_plugins.llama_index.pages import page_nodes
 from rag_plugins.models.protocols import Encoder, ImageEncoder
 from rag_plugins.search.wanted import LegChoice
+from rag_plugins.text import clean
 
 __all__ = ["HybridQuery", "HybridRetriever"]
 
 _logger = logging.getLogger(__name__)
+
+_AT_ONCE = 500
+"""Documents of one filter."""
 
 _CURE = "give the query no embedding, or one of the collection's model (LegEmbedding)"
 
@@ -139,8 +143,7 @@ class HybridRetriever(BaseRetriever):
         """A retriever that owns an index with these nodes, the only ones of the documents `replaced`."""
         try:
             added = set(index.add([from_node(node, index) for node in nodes]))
-            known = index.find(where(DOCUMENT).is_in(replaced)) if replaced else []
-            index.remove([passage.id for passage in known if passage.id not in added])
+            index.remove([id for id in _stored(index, replaced) if id not in added])
             objects = {node.index_id: node.obj for node in nodes if isinstance(node, IndexNode) and node.obj}
             if objects and "objects" not in settings:
                 settings["object_map"] = {**objects, **settings.get("object_map", {})}
@@ -196,6 +199,13 @@ class HybridRetriever(BaseRetriever):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _stored(index: RagIndex, documents: Sequence[str]) -> Iterator[str]:
+    """Ids of the passages of documents; a server takes no expression of any length."""
+    for start in range(0, len(documents), _AT_ONCE):
+        some = [clean(document) for document in documents[start : start + _AT_ONCE]]
+        yield from index.store.ids(where(DOCUMENT).is_in(some))
 
 
 def _both(one: Filter | None, other: Filter | None) -> Filter | None:

@@ -174,6 +174,17 @@ def test_documents_and_nodes_to_search_among(store):
     assert len(ask(store, "tank plan", node_ids=[], doc_ids=[]).ids) == len(ask(store, "tank plan").ids)
 
 
+def test_ids_that_are_cleaned_are_still_those_of_their_nodes(quick):
+    odd = "odd\x00 cafe\u0301"
+    quick.add([node(odd, "A dense text.", odd)])
+
+    [found] = quick.get_nodes([odd])
+    assert quick.query(VectorStoreQuery(query_str="dense", doc_ids=[odd])).ids == [found.node_id]
+    assert quick.query(VectorStoreQuery(query_str="dense", node_ids=[odd])).ids == [found.node_id]
+    quick.delete(odd)
+    assert quick.get_nodes([odd]) == []
+
+
 def test_what_was_added_is_there_after_reopening(milvus_uri, collection):
     with opened(milvus_uri, collection) as store:
         store.add(handbook())
