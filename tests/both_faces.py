@@ -8,7 +8,7 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.schema import MetadataMode, NodeWithScore, TextNode
-from llama_index.core.vector_stores import MetadataFilter, MetadataFilters
+from llama_index.core.vector_stores import MetadataFilter, MetadataFilters, VectorStoreQuery
 
 from rag_plugins import langchain, llama_index
 
@@ -64,6 +64,17 @@ class LangChain(_Face):
             for each in documents
         ]
 
+    def store(self, index, items):
+        """Its vector store, with these in it."""
+        store = langchain.RagVectorStore(index)
+        store.add_documents(items)
+        return store
+
+    def nearest(self, store, query, k=5, filter=None):
+        """Id, text and score of the best in a vector store."""
+        found = store.similarity_search_with_score(query, k, filter=filter)
+        return [(each.id, each.page_content, score) for each, score in found]
+
     def sparse(self, model, texts):
         """Weighted tokens of each text."""
         return langchain.SparseEmbeddings(model).embed_documents(texts)
@@ -107,6 +118,18 @@ class LlamaIndex(_Face):
             for each in nodes
         ]
 
+    def store(self, index, items):
+        store = llama_index.RagVectorStore(index)
+        store.add(items)
+        return store
+
+    def nearest(self, store, query, k=5, filter=None):
+        found = store.query(VectorStoreQuery(query_str=query, similarity_top_k=k, filters=filter))
+        return [
+            (each.node_id, each.get_content(MetadataMode.LLM), score)
+            for each, score in zip(found.nodes, found.similarities, strict=True)
+        ]
+
     def sparse(self, model, texts):
         return llama_index.SparseEmbedding(model).get_text_embedding_batch(texts)
 
@@ -122,6 +145,26 @@ class LlamaIndex(_Face):
     def encoder(self, vector, dim=2, seconds=0.0):
         model = _LlamaIndexEmbedding(vector=vector, seconds=seconds)
         return llama_index.from_llama_index(model, name="by hand", dim=dim)
+
+
+def ids(found):
+    """Of what a face found."""
+    return [each.id for each in found]
+
+
+def texts(found):
+    """What the LLM reads of each."""
+    return [each.text for each in found]
+
+
+def by_words(words):
+    """A text to how often it has each word, and a little of something else, as a unit vector."""
+
+    def vector(text):
+        counts = [*(float(text.split().count(word)) for word in words), 0.1]
+        return [count / sum(each**2 for each in counts) ** 0.5 for count in counts]
+
+    return vector
 
 
 FACES = {"langchain": LangChain(), "llama_index": LlamaIndex()}
