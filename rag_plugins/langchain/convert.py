@@ -7,13 +7,14 @@ page's image by its asset's id, and the image views, which from_document gives b
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from langchain_core.documents import Document
 from langchain_core.messages.content import ContentBlock, create_image_block, create_text_block
 
 from rag_plugins.context.marks import caption
-from rag_plugins.errors import BadPassage, SideError
+from rag_plugins.errors import BadInput, BadPassage, SideError
 from rag_plugins.faces import (
     DETAILS,
     RETRIEVAL_TEXT,
@@ -27,7 +28,15 @@ from rag_plugins.faces.images import encoded_page, image_views
 from rag_plugins.index import RagIndex
 from rag_plugins.types import Assets, Hit, Passage
 
-__all__ = ["RetrievalText", "from_document", "image_content", "passage_document", "to_document", "view_of"]
+__all__ = [
+    "RetrievalText",
+    "from_document",
+    "image_content",
+    "passage_document",
+    "text_documents",
+    "to_document",
+    "view_of",
+]
 
 
 class RetrievalText(str):
@@ -126,3 +135,14 @@ def view_of(document: Document) -> str:
     if not isinstance(view, str):
         raise BadPassage(f"metadata {RETRIEVAL_TEXT!r}: got {type(view).__name__}, expected str")
     return str(view)
+
+
+def text_documents(texts: Iterable[str], metadatas: Sequence[Mapping[str, Any]] | None) -> list[Document]:
+    """Documents of texts, without ids. Raises `BadInput` where there are not as many metadata."""
+    known = list(texts)
+    of_each = [{}] * len(known) if metadatas is None else metadatas
+    if len(of_each) != len(known):
+        raise BadInput(f"got {len(of_each)} metadatas for {len(known)} texts, expected one each")
+    return [
+        Document(page_content=text, metadata=dict(each)) for text, each in zip(known, of_each, strict=True)
+    ]

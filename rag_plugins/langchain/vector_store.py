@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ParamSpec, Self, TypeVar
 from uuid import uuid4
 
 from langchain_core.documents import Document
@@ -16,15 +16,19 @@ from rag_plugins.errors import BadInput
 from rag_plugins.faces.legs import dense_leg
 from rag_plugins.faces.relevance import cosine_leg, leg_score, relevance
 from rag_plugins.faces.renewing import renewed
+from rag_plugins.faces.turns import turn
 from rag_plugins.filters import Filter
 from rag_plugins.index import RagIndex
-from rag_plugins.langchain.convert import from_document, passage_document
+from rag_plugins.langchain.convert import from_document, passage_document, text_documents
 from rag_plugins.langchain.embeddings import LegEmbeddings
 from rag_plugins.langchain.filters import to_filter
 from rag_plugins.langchain.opening import open_with
 from rag_plugins.search.wanted import LegChoice
 
 __all__ = ["RagVectorStore"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class RagVectorStore(VectorStore):
@@ -88,7 +92,7 @@ class RagVectorStore(VectorStore):
         **kwargs: Any,
     ) -> Self:
         """Add texts to the index at `path=`: see `from_documents`."""
-        return cls.from_documents(_documents(texts, metadatas), embedding, **kwargs)
+        return cls.from_documents(text_documents(texts, metadatas), embedding, **kwargs)
 
     @classmethod
     async def afrom_texts(
@@ -110,7 +114,7 @@ class RagVectorStore(VectorStore):
         **kwargs: Any,
     ) -> list[str]:
         """See `add_documents`. Raises `BadInput` where lists differ in length."""
-        return self.add_documents(_documents(texts, metadatas), ids, **kwargs)
+        return self.add_documents(text_documents(texts, metadatas), ids, **kwargs)
 
     def add_documents(
         self, documents: list[Document], ids: Sequence[str | None] | None = None, **kwargs: Any
@@ -157,6 +161,16 @@ class RagVectorStore(VectorStore):
         hits = self.index.search(query, k, **_asked(**kwargs))
         return [(passage_document(hit.passage), hit.score) for hit in hits]
 
+    async def asimilarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[Document]:
+        """`similarity_search` in a thread."""
+        return await _in_turn(self.similarity_search, query, k, **kwargs)
+
+    async def asimilarity_search_with_score(
+        self, query: str, k: int = 4, **kwargs: Any
+    ) -> list[tuple[Document, float]]:
+        """`similarity_search_with_score` in a thread."""
+        return await _in_turn(self.similarity_search_with_score, query, k, **kwargs)
+
     def similarity_search_by_vector(
         self, embedding: list[float], k: int = 4, **kwargs: Any
     ) -> list[Document]:
@@ -178,6 +192,12 @@ class RagVectorStore(VectorStore):
         """Of the best `fetch_k`, k that are unlike each other: see `RagIndex.diverse`."""
         hits = self.index.diverse(query, k, fetch_k=fetch_k, balance=lambda_mult, **_asked(**kwargs))
         return [passage_document(hit.passage) for hit in hits]
+
+    async def amax_marginal_relevance_search(
+        self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
+    ) -> list[Document]:
+        """`max_marginal_relevance_search` in a thread."""
+        return await _in_turn(self.max_marginal_relevance_search, query, k, fetch_k, lambda_mult, **kwargs)
 
     def max_marginal_relevance_search_by_vector(
         self,
@@ -208,7 +228,7 @@ class RagVectorStore(VectorStore):
     async def _asimilarity_search_with_relevance_scores(
         self, query: str, k: int = 4, **kwargs: Any
     ) -> list[tuple[Document, float]]:
-        return await run_in_executor(None, self._similarity_search_with_relevance_scores, query, k, **kwargs)
+        return await _in_turn(self._similarity_search_with_relevance_scores, query, k, **kwargs)
 
     def close(self) -> None:
         """Close the index if `from_texts` or `from_documents` opened it."""
@@ -225,6 +245,11 @@ class RagVectorStore(VectorStore):
         return f"RagVectorStore({self.index!r})"
 
 
+async def _in_turn(search: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async with turn():
+        return await run_in_executor(None, search, *args, **kwargs)
+
+
 def _asked(
     filter: Filter | Mapping[str, Any] | None = None, legs: LegChoice | None = None, mode: Mode | None = None
 ) -> dict[str, Any]:
@@ -236,13 +261,3 @@ def _none_left(method: str, kwargs: Mapping[str, Any]) -> None:
     # An unknown argument left aside may be the filter that was to spare what is now deleted.
     if kwargs:
         raise BadInput(f"{method} got {', '.join(kwargs)}, which it does not take")
-
-
-def _documents(texts: Iterable[str], metadatas: Sequence[Mapping[str, Any]] | None) -> list[Document]:
-    known = list(texts)
-    of_each = [{}] * len(known) if metadatas is None else metadatas
-    if len(of_each) != len(known):
-        raise BadInput(f"got {len(of_each)} metadatas for {len(known)} texts, expected one each")
-    return [
-        Document(page_content=text, metadata=dict(each)) for text, each in zip(known, of_each, strict=True)
-    ]

@@ -1,5 +1,6 @@
 import asyncio
 import gc
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import numpy as np
@@ -374,17 +375,19 @@ def test_fifty_questions_at_once_never_stop_the_loop(milvus_uri, collection):
     texts = [f"Sentence {n} on {WORDS[n % 6]} and {WORDS[n % 5]}, number {n % 7}." for n in range(300)]
     questions = [f"{WORDS[n % 6]} number {n % 7}" for n in range(50)]
     settings = {"path": milvus_uri, "collection": collection}
+
+    async def at_once(retriever):
+        # As on a machine with 32 cores: so many threads at once would keep the loop waiting.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(36))
+        return await asyncio.gather(*(retriever.ainvoke(question) for question in questions))
+
     with RagVectorStore.from_texts(texts, CountedWords(), **settings) as store:
-        retriever = HybridRetriever(store.index, k=3)
-        expected = [ids(retriever.invoke(question)) for question in questions]
-
-        async def at_once():
-            return await asyncio.gather(*(retriever.ainvoke(question) for question in questions))
-
+        ours, theirs = HybridRetriever(store.index, k=3), store.as_retriever(search_kwargs={"k": 3})
+        expected = [ids(ours.invoke(question)) for question in questions]
         gaps = []
-        for _ in range(3):
+        for retriever in (ours, theirs, ours):
             _, idle = asyncio.run(watched(asyncio.sleep(0.3)))
-            found, longest = asyncio.run(watched(at_once()))
+            found, longest = asyncio.run(watched(at_once(retriever)))
             assert [ids(each) for each in found] == expected
-            gaps.append(longest - max(idle - 0.005, 0.0))
-        assert sorted(gaps)[1] < 0.055, gaps  # 5 ms are the ticker's own.
+            gaps.append(longest - idle)
+        assert sorted(gaps)[1] < 0.05, gaps
