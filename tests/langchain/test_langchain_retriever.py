@@ -61,7 +61,9 @@ def test_recall_rules_and_what_they_matched(index, caplog):
     with caplog.at_level("DEBUG", "rag_plugins"):
         assert retriever.invoke("zeppel*") == []
     assert "zeppel*: no term" in caplog.text
-    assert not any("zeppel" in record.getMessage() for record in caplog.records if record.levelname != "DEBUG")
+    assert not any(
+        "zeppel" in record.getMessage() for record in caplog.records if record.levelname != "DEBUG"
+    )
     with pytest.raises(BadQuery, match="character 1"):
         retriever.invoke('"air filter')
     assert "terms" not in HybridRetriever(index).invoke('"air filter')[0].metadata["rag_plugins"]
