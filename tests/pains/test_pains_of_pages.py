@@ -9,7 +9,7 @@ import shutil
 import pytest
 from both_faces import texts
 from faces_support import PLAN, VALVE, dual_index
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
@@ -20,7 +20,7 @@ SCANNED = ("The quick brown fox jumps", "over the lazy dog, twice.", "Part numbe
 
 
 def manual(path):
-    """A PDF: a page with its text, one that is a scan upside down, and one that is blank."""
+    """A PDF: a page with its text, one that is a scan upside down, and one of blots that look like words."""
     scan = Image.new("L", (760, 300), 255)
     for row, line in enumerate(SCANNED):
         ImageDraw.Draw(scan).text((40, 40 + 70 * row), line, font=ImageFont.load_default(size=40), fill=0)
@@ -29,7 +29,7 @@ def manual(path):
     canvas.showPage()
     canvas.drawImage(ImageReader(scan.rotate(180)), 10, 75, 380, 150)
     canvas.showPage()
-    canvas.showPage()
+    canvas.drawImage(ImageReader(scan.filter(ImageFilter.GaussianBlur(9))), 10, 75, 380, 150)
     canvas.save()
 
 
@@ -50,15 +50,16 @@ def tesseract(tmp_path, monkeypatch):
 def test_ocr_slow_born_digital_pdfs_ocred_rotation_garbage(face, tmp_path, tesseract):
     """docling#1155, #3569: all cores for one page, text layers recognised anew, scans left lying wrong.
 
-    Here a page's own text is taken, a scan is turned, its words have confidences, one thread reads a page.
+    Here a page's own text is taken, a scan is turned, garbage has a low confidence, one thread reads a page.
     """
     manual(tmp_path / "manual.pdf")
-    [born, scanned] = face.pages(tmp_path / "manual.pdf")
+    [born, scanned, *garbled] = face.pages(tmp_path / "manual.pdf")
     assert born[0] == "Grease the pump every month."
     assert (born[1]["origin"], born[1].get("confidence")) == ("text-layer", None)
     assert scanned[0].split() == " ".join(SCANNED).split()
     assert scanned[1]["origin"] == "ocr" and scanned[1]["page"] == 2 and scanned[1]["confidence"] > 0.7
     assert scanned[1]["boxes"][0][1] < 0.4, "the first line is at the top of the page as it is read"
+    assert all(metadata.get("confidence", 0.0) < 0.5 for _, metadata in garbled)
     assert set(tesseract.read_text().split()) == {"1"}
     tesseract.unlink()
     only = tmp_path / "born.pdf"
