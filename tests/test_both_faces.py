@@ -101,3 +101,14 @@ def test_what_one_adds_the_other_gives_and_deletes(index):
     ours.delete(["20"])
     theirs.delete_nodes(["3"])
     assert theirs.get_nodes(["20", "3"]) == ours.get_by_ids(["20", "3"]) == []
+
+
+def test_one_hit_a_parent_in_both(index):
+    index.add(
+        index.passage("A bulb, and its bulb holder.", view=view, metadata={"parent": "bulb"})
+        for view in ("A bulb.", "The bulb holder.")
+    )
+    ours = chain.HybridRetriever(index, k=3, legs=["bm25"], group_by="parent").invoke("bulb holder")
+    theirs = llama.HybridRetriever(index, k=3, legs=["bm25"], group_by="parent").retrieve("bulb holder")
+    assert [each.metadata.get("parent") for each in ours].count("bulb") == 1
+    assert [each.id for each in ours] == [each.node_id for each in theirs]

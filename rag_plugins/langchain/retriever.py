@@ -18,7 +18,6 @@ from rag_plugins.config import Config, Mode
 from rag_plugins.faces.expansion import expanding, to_search
 from rag_plugins.faces.notices import log_notices
 from rag_plugins.faces.renewing import renewed
-from rag_plugins.faces.turns import turn
 from rag_plugins.filters import Filter
 from rag_plugins.index import RagIndex
 from rag_plugins.langchain.convert import from_document, to_document
@@ -116,8 +115,7 @@ class HybridRetriever(BaseRetriever):
             with expanding(_logger):
                 callbacks = run_manager.get_child("expand")
                 expanded = await coerce_to_runnable(self.expand).ainvoke(query, {"callbacks": callbacks})
-        async with turn():
-            return await run_in_executor(None, self._found, query, expanded, **asked)
+        return await run_in_executor(None, self._found, query, expanded, **asked)
 
     def _found(
         self,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ParamSpec, Self, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
 from uuid import uuid4
 
 from langchain_core.documents import Document
@@ -16,7 +16,6 @@ from rag_plugins.errors import BadInput
 from rag_plugins.faces.legs import dense_leg
 from rag_plugins.faces.relevance import cosine_leg, leg_score, relevance
 from rag_plugins.faces.renewing import renewed
-from rag_plugins.faces.turns import turn
 from rag_plugins.filters import Filter
 from rag_plugins.index import RagIndex
 from rag_plugins.langchain.convert import from_document, passage_document, text_documents
@@ -27,9 +26,6 @@ from rag_plugins.search.wanted import LegChoice
 
 __all__ = ["RagVectorStore"]
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 
 class RagVectorStore(VectorStore):
     """A `RagIndex` as LangChain's vector store: its searches run all legs, and what reranks.
@@ -39,7 +35,7 @@ class RagVectorStore(VectorStore):
 
     Documents come back as they were added, but for metadata that JSON has no form of: dates come as their ISO
     text, tuples as lists, NaN as None. Searches take `filter` (see `to_filter`), `legs` and `mode`, as
-    `RagIndex.search` does; the async methods do their work in a thread. The index stays the caller's, except
+    `RagIndex.search` does; the async methods do their work in threads. The index stays the caller's, except
     after `from_texts` and `from_documents`.
     """
 
@@ -163,13 +159,13 @@ class RagVectorStore(VectorStore):
 
     async def asimilarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[Document]:
         """`similarity_search` in a thread."""
-        return await _in_turn(self.similarity_search, query, k, **kwargs)
+        return await run_in_executor(None, self.similarity_search, query, k, **kwargs)
 
     async def asimilarity_search_with_score(
         self, query: str, k: int = 4, **kwargs: Any
     ) -> list[tuple[Document, float]]:
         """`similarity_search_with_score` in a thread."""
-        return await _in_turn(self.similarity_search_with_score, query, k, **kwargs)
+        return await run_in_executor(None, self.similarity_search_with_score, query, k, **kwargs)
 
     def similarity_search_by_vector(
         self, embedding: list[float], k: int = 4, **kwargs: Any
@@ -197,7 +193,9 @@ class RagVectorStore(VectorStore):
         self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
     ) -> list[Document]:
         """`max_marginal_relevance_search` in a thread."""
-        return await _in_turn(self.max_marginal_relevance_search, query, k, fetch_k, lambda_mult, **kwargs)
+        return await run_in_executor(
+            None, self.max_marginal_relevance_search, query, k, fetch_k, lambda_mult, **kwargs
+        )
 
     def max_marginal_relevance_search_by_vector(
         self,
@@ -228,7 +226,7 @@ class RagVectorStore(VectorStore):
     async def _asimilarity_search_with_relevance_scores(
         self, query: str, k: int = 4, **kwargs: Any
     ) -> list[tuple[Document, float]]:
-        return await _in_turn(self._similarity_search_with_relevance_scores, query, k, **kwargs)
+        return await run_in_executor(None, self._similarity_search_with_relevance_scores, query, k, **kwargs)
 
     def close(self) -> None:
         """Close the index if `from_texts` or `from_documents` opened it."""
@@ -243,11 +241,6 @@ class RagVectorStore(VectorStore):
 
     def __repr__(self) -> str:
         return f"RagVectorStore({self.index!r})"
-
-
-async def _in_turn(search: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    async with turn():
-        return await run_in_executor(None, search, *args, **kwargs)
 
 
 def _asked(

@@ -63,6 +63,7 @@ class HybridRetriever(BaseRetriever):
         images: bool = False,
         expand: Callable[[str], Sequence[str | QueryBundle]] | None = None,
         filters: MetadataFilters | None = None,
+        group_by: str | None = None,
         **settings: Any,
     ) -> None:
         """`settings` are BaseRetriever's own: callback_manager, object_map, objects, verbose.
@@ -71,8 +72,8 @@ class HybridRetriever(BaseRetriever):
         `filters` is the same by LlamaIndex' name; with both, both must hold. A query's embedding, or the mean
         of those of its custom_embedding_strs, is what the dense leg searches by; other legs read query_str.
 
-        `legs` and `mode` are as in `RagIndex.search`; a `HybridQuery` may have a mode of its own. With
-        `images`, the pages of what was found follow as ImageNodes, each page once: for chat engines with
+        `legs`, `mode` and `group_by` are as in `RagIndex.search`; a `HybridQuery` may have a mode of its own.
+        With `images`, the pages of what was found follow as ImageNodes, each page once: for chat engines with
         multimodal LLMs.
 
         With `rules`, queries may hold "exact phrases", prefix*, wild*c?rds and fuzzy~1 words (see
@@ -87,6 +88,7 @@ class HybridRetriever(BaseRetriever):
         self.filter = filter
         self.filters = filters
         self.legs = legs
+        self.group_by = group_by
         self.mode: Mode | None = mode
         self.rules = rules
         self.explain = explain
@@ -164,6 +166,7 @@ class HybridRetriever(BaseRetriever):
             legs=self.legs,
             mode=asked or self.mode,
             vectors=self._vectors(query_bundle),
+            group_by=self.group_by,
             explain=self.explain,
         )
         log_notices(hits.notices, _logger)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -36,10 +37,11 @@ class Asking:
 class Finder:
     """Runs legs as they are weighed for each query."""
 
-    def __init__(self, legs: LegSearch, fuser: Fuser) -> None:
-        """Both are shared by all searches."""
+    def __init__(self, legs: LegSearch, fuser: Fuser, turn: AbstractContextManager[object]) -> None:
+        """`turn` is held while legs are searched and fused, not while queries are encoded."""
         self._legs = legs
         self._fuser = fuser
+        self._turn = turn
 
     def run(self, queries: Sequence[str | Query], asking: Asking) -> list[Outcome]:
         """Of each query what its legs find, fused; legs that count nothing for it are not run."""
@@ -56,7 +58,8 @@ class Finder:
                 }
                 self._search(outcome, legs, queries, vectors, n, asking)
             outcome.left_out = tuple(leg.name for leg in asking.legs if leg not in legs)
-            self._fuser.fuse(legs, weights[n], outcome, asking.depth)
+            with self._turn:
+                self._fuser.fuse(legs, weights[n], outcome, asking.depth)
         return outcomes
 
     def _search(
@@ -75,15 +78,19 @@ class Finder:
         for leg in legs:
             if leg.name not in outcome.rankings:
                 vector = vectors[leg.name][n] if leg.name in vectors else None
-                with outcome.timed(leg.name, "leg", {"rag_plugins.leg": leg.name}) as current:
-                    found = self._legs.rank(
-                        leg, outcome.query, vector, asking.depth, asking.filter, asking.exact
-                    )
-                    current.set_attribute("rag_plugins.found", len(found.ranking))
-                outcome.rankings[leg.name] = found.ranking
-                outcome.notices += found.notices
-                if found.shortlist:
-                    outcome.shortlists[leg.name] = found.shortlist
+                with self._turn:
+                    self._rank(outcome, leg, vector, asking)
+
+    def _rank(
+        self, outcome: Outcome, leg: Leg, vector: FloatArray | SparseVector | None, asking: Asking
+    ) -> None:
+        with outcome.timed(leg.name, "leg", {"rag_plugins.leg": leg.name}) as current:
+            found = self._legs.rank(leg, outcome.query, vector, asking.depth, asking.filter, asking.exact)
+            current.set_attribute("rag_plugins.found", len(found.ranking))
+        outcome.rankings[leg.name] = found.ranking
+        outcome.notices += found.notices
+        if found.shortlist:
+            outcome.shortlists[leg.name] = found.shortlist
 
     def _encoded(
         self, queries: Sequence[str | Query], legs: Sequence[Leg], given: Mapping[str, FloatArray]

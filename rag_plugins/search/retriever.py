@@ -45,7 +45,7 @@ class HybridRetriever:
         self._fusion = fusion
         self._mode: Mode = mode
         self._literal = {name for name in legs.lexical if not legs.legs[name].robust}
-        self._finder = Finder(legs, fuser)
+        self._finder = Finder(legs, fuser, store.turn)
         self._cascade = Cascade(store, rerank)
         self._explainer = Explainer(store, list(legs.legs.values()), legs.lexical)
 
@@ -104,9 +104,10 @@ class HybridRetriever:
 
     def _hits(self, outcome: Outcome, best: Sequence[tuple[str, float]], explain: bool = False) -> Hits:
         ids = [id for id, _ in best]
-        with outcome.timed("fetch"):
-            passages = self._store.fetch(ids) if ids else {}
-        traces = outcome.traces(ids)
+        with self._store.turn:
+            with outcome.timed("fetch"):
+                passages = self._store.fetch(ids) if ids else {}
+            traces = outcome.traces(ids)
         # A passage deleted by someone else since the legs ran is no longer a hit.
         assets = self._store.assets
         hits = [Hit(passages[id], score, traces[id], assets=assets) for id, score in best if id in passages]

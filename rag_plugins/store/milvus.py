@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,6 +37,9 @@ _DEFAULTS = StoreConfig()
 
 class MilvusStore(AbstractContextManager["MilvusStore"]):
     """One tenant's view of a collection. Safe to share between threads."""
+
+    turn: AbstractContextManager[object] = nullcontext()
+    """Held while a search works in this process: there is nothing to wait for where the engine does it."""
 
     def __init__(
         self,
