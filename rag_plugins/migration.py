@@ -54,7 +54,7 @@ def migrate(
     Ids stay as the caller's own, so that a second run replaces what the first has copied. LlamaIndex' nodes
     keep relationships, templates and excluded keys. `fields` names the fields by role (id, text, vector,
     doc_id, metadata) where the layout is not a known one. Vectors are made anew, unless `keep_vectors`: they
-    have to be of the model of the index' dense leg, which is checked on the first. The source is only read.
+    have to be of the model of the index' dense leg, which is checked on one. The source is only read.
     Raises `BadInput`, `BadPassage`, `ConfigError`, `StoreError`.
     """
     leg = _dense_leg(index) if keep_vectors else None

@@ -29,7 +29,6 @@ def test_from_llama_index_milvus(capsys):
     assert "E-17? Error E-17: the pump runs dry." in told
 
 
-@pytest.mark.filterwarnings("ignore:.*langchain-community. is being sunset:DeprecationWarning")
 def test_from_faiss_and_bm25(capsys):
     pytest.importorskip("langchain_community.vectorstores.faiss")
     told = run("migrate_from_faiss_bm25", capsys)

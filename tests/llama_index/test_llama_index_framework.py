@@ -28,9 +28,6 @@ from rag_plugins.config import Bm25Leg, DenseLeg
 from rag_plugins.errors import BadInput
 from rag_plugins.llama_index import HybridRetriever, OcrReader, RagVectorStore, expander
 
-# LlamaIndex imports it where it is installed.
-pytestmark = pytest.mark.filterwarnings("ignore:.langchain-community. is being sunset:DeprecationWarning")
-
 TWO_LEGS = Config(legs=(DenseLeg(), Bm25Leg()), rerank=())
 LINES = {
     "filter": "Change the air filter every six months.",

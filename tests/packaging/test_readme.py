@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from rag_plugins import Config, Funnel
+from rag_plugins import Config, Funnel, RagIndex
 from rag_plugins.cli import main
 from rag_plugins.models.lexicon import DomainDictionary
 
@@ -17,8 +17,9 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+def blocks(language: str, page: str = "README.md") -> list[str]:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +105,19 @@ def test_every_link_into_the_repository_leads_somewhere() -> None:
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_page_on_frameworks_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with RagIndex.open(tmp_path / "handbook.db") as index:
+        index.add([index.passage("The dust filter is changed every 500 hours."), index.passage("Filters.")])
+    monkeypatch.chdir(tmp_path)
+    chain, llama, filters, objects = blocks("python", "docs/frameworks.md")
+    told = []
+    for block in (chain, llama, filters, objects):
+        exec(compile(block, "frameworks.md", "exec"), {})
+        told.append(capsys.readouterr().out)
+    assert told[0].count("The red lamp means") == 3
+    assert "The red lamp means" in told[1] and told[1].endswith("unknown\n")
+    assert "Includes" in told[2] and told[3].index("Filters.") < told[3].index("The dust filter")
