@@ -37,3 +37,11 @@ def test_documents_that_change(run):
     assert told[2] == "deleted: {'filter.txt': 1}" and "lamp" in told[3]
     assert "2 passages, found ['The filter is changed daily.']" in told[4]
     assert told[5] == "removed: 1 passage, 1 left"
+
+
+def test_hybrid_over_existing_nodes(run):
+    fuse, screws = run("existing_nodes").split("how tight")
+    assert "Part AX-4401 is the fuse of the display." in fuse and "bm25 #1" in fuse
+    assert "node 2, of handbook and after it comes True" in fuse
+    assert "The screws of the motor flange are tightened to 12 Nm" in screws and "dense #1" in screws
+    assert "node 3, of handbook and after it comes False" in screws
