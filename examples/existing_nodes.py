@@ -2,8 +2,8 @@
 
     python examples/existing_nodes.py
 
-Ids, relationships and templates of the nodes stay. Their embeddings are used where the collection's model made
-them, as here; nodes without any are embedded.
+Ids, relationships and templates of the nodes stay. Their embeddings are used where they are of the
+collection's model, as here; nodes without any are embedded.
 """
 
 from pathlib import Path
@@ -17,8 +17,8 @@ from rag_plugins.llama_index import HybridRetriever, MatryoshkaEmbedding, RagVec
 
 HANDBOOK = Document(
     id_="handbook",
-    text="The dust filter is washed every 500 hours. The red lamp means that the tank is empty. Part AX-4401 is the "
-    "fuse of the display. The screws of the motor flange are tightened to 12 Nm, crosswise.",
+    text="The dust filter is washed every 500 hours. The red lamp means that the tank is empty. Part AX-4401 "
+    "is the fuse of the display. The screws of the motor flange are tightened to 12 Nm, crosswise.",
 )
 
 nodes = SentenceWindowNodeParser(window_size=1).get_nodes_from_documents([HANDBOOK])
