@@ -24,6 +24,17 @@ async def watched(work):
     return task.result(), longest
 
 
+async def spinning(jobs=50, seconds=0.008):
+    """Threads that do nothing but Python: beside them, on a machine with other work, any loop has to wait."""
+    await asyncio.gather(*(asyncio.to_thread(_spin, seconds) for _ in range(jobs)))
+
+
+def _spin(seconds):
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
 class WordOverlap:
     """A reranker that can be worked out by hand: how many words of the query the views have."""
 

@@ -2,10 +2,11 @@ import asyncio
 import gc
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from statistics import median
 
 import numpy as np
 import pytest
-from faces_support import WordOverlap, watched
+from faces_support import WordOverlap, spinning, watched
 from langchain_core.documents import Document
 from langchain_core.vectorstores import InMemoryVectorStore
 from store_support import WORDS, CountedWords
@@ -376,18 +377,22 @@ def test_fifty_questions_at_once_never_stop_the_loop(milvus_uri, collection):
     questions = [f"{WORDS[n % 6]} number {n % 7}" for n in range(50)]
     settings = {"path": milvus_uri, "collection": collection}
 
-    async def at_once(retriever):
+    async def in_many_threads(work):
         # As on a machine with 32 cores: so many threads at once would keep the loop waiting.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(36))
+        return await watched(work)
+
+    async def at_once(retriever):
         return await asyncio.gather(*(retriever.ainvoke(question) for question in questions))
 
     with RagVectorStore.from_texts(texts, CountedWords(), **settings) as store:
         ours, theirs = HybridRetriever(store.index, k=3), store.as_retriever(search_kwargs={"k": 3})
         expected = [ids(ours.invoke(question)) for question in questions]
-        gaps = []
+        gaps, others = [], []
         for retriever in (ours, theirs, ours):
-            _, idle = asyncio.run(watched(asyncio.sleep(0.3)))
-            found, longest = asyncio.run(watched(at_once(retriever)))
+            found, longest = asyncio.run(in_many_threads(at_once(retriever)))
             assert [ids(each) for each in found] == expected
-            gaps.append(longest - idle)
-        assert sorted(gaps)[1] < 0.05, gaps
+            gaps.append(longest)
+            others.append(asyncio.run(in_many_threads(spinning()))[1])
+        # On a machine with other work to do, a loop waits that long beside any threads that run Python.
+        assert median(gaps) < max(0.05, 1.5 * median(others)), (gaps, others)

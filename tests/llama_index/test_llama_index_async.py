@@ -1,11 +1,10 @@
 """One event loop and many of them: retrieval neither blocks a loop nor belongs to one."""
 
 import asyncio
-import time
 from statistics import median
 
 import pytest
-from faces_support import watched
+from faces_support import spinning, watched
 from llama_index.core.schema import TextNode
 from llama_index.core.vector_stores import VectorStoreQuery
 from words_support import WORDS, WordEmbedding
@@ -38,19 +37,9 @@ async def test_many_queries_in_one_loop_do_not_block_it(store):
         found, gap = await watched(_all(retriever))
         assert [shown(each) for each in found] == expected
         gaps.append(gap)
-        others.append((await watched(_spinning()))[1])
+        others.append((await watched(spinning()))[1])
     # On a machine with other work to do, a loop waits that long beside any threads that run Python.
     assert median(gaps) < max(0.05, 1.5 * median(others)), (gaps, others)
-
-
-async def _spinning():
-    await asyncio.gather(*(asyncio.to_thread(_spin, 0.008) for _ in QUESTIONS))
-
-
-def _spin(seconds):
-    end = time.thread_time() + seconds
-    while time.thread_time() < end:
-        pass
 
 
 async def _all(retriever):
