@@ -246,7 +246,8 @@ if not child:
     attempt(lambda: MilvusStore.open(sys.argv[1], **arguments()))
     store.close()
     os._exit(0)
-os.waitpid(child, 0)
+_, status = os.waitpid(child, 0)
+print("child", os.waitstatus_to_exitcode(status), flush=True)
 store.upsert([row(1)])
 print(store.count(), flush=True)
 """
@@ -254,7 +255,10 @@ print(store.count(), flush=True)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_is_refused_and_its_parent_goes_on(tmp_path):
-    with process("print('ready', flush=True)" + FORK, tmp_path / "handbook.db") as child:
-        lines = child.stdout.read().splitlines()
-    assert [line.partition(" ")[0] for line in lines] == ["StoreError", "StoreError", "1"]
+    for attempt in range(3):
+        with process("print('ready', flush=True)" + FORK, tmp_path / f"{attempt}.db") as child:
+            lines = child.stdout.read().splitlines()
+        if "child 0" in lines:  # Seldom gRPC's own threads bring a forked child down before it says anything.
+            break
+    assert [line.partition(" ")[0] for line in lines] == ["StoreError", "StoreError", "child", "1"]
     assert all("forked" in line and "spawn" in line for line in lines[:2])
