@@ -39,16 +39,16 @@ class _Face:
         return self.seen(self.retrieved(index, query, **settings))
 
     async def asearch(self, index, query, **settings):
-        retriever = self.library.HybridRetriever(index, **settings)
+        retriever = self.package.HybridRetriever(index, **settings)
         return self.seen(await getattr(retriever, f"a{self.verb}")(query))
 
     def retrieved(self, index, query, **settings):
         """In the framework's own objects."""
-        return getattr(self.library.HybridRetriever(index, **settings), self.verb)(query)
+        return getattr(self.package.HybridRetriever(index, **settings), self.verb)(query)
 
 
 class LangChain(_Face):
-    library, verb, passage = langchain, "invoke", staticmethod(langchain.from_document)
+    package, verb, passage = langchain, "invoke", staticmethod(langchain.from_document)
     opened = staticmethod(langchain.HybridRetriever.from_documents)
     Reranker = langchain.CrossEncoderCompressor
 
@@ -95,7 +95,7 @@ class LangChain(_Face):
 
 
 class LlamaIndex(_Face):
-    library, verb, passage = llama_index, "retrieve", staticmethod(llama_index.from_node)
+    package, verb, passage = llama_index, "retrieve", staticmethod(llama_index.from_node)
     opened = staticmethod(llama_index.HybridRetriever.from_nodes)
     Reranker = llama_index.CrossEncoderPostprocessor
 
