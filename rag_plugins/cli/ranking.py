@@ -150,7 +150,7 @@ def _show_ranking(
     from rich.console import Console
     from rich.text import Text
 
-    from rag_plugins.demo.view import remark
+    from rag_plugins.evidence import remark
     from rag_plugins.show.tables import listing
 
     table = listing(title, "", "score", "text", "", wrapped=2)

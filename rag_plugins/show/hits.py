@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from rag_plugins.demo.view import origin, remark, where
+from rag_plugins.evidence import origin, remark, where
 from rag_plugins.show.tables import listing
 from rag_plugins.types import Hit, Hits, JsonValue, StageScore, TermMatch
 

@@ -13,8 +13,8 @@ from rich.console import Console
 
 from rag_plugins.demo.examples import QUESTIONS
 from rag_plugins.demo.run import DemoResult, _database, _questions, run_demo
-from rag_plugins.demo.view import where
 from rag_plugins.errors import MissingProgram
+from rag_plugins.evidence import where
 
 CHROMIUM = "/usr/bin/chromium"
 DESKTOP, PHONE = (1280, 900), (360, 740)
