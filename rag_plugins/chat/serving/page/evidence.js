@@ -28,7 +28,7 @@ function rectangle([left, top, right, bottom]) {
 function read(source) {
   const text = make("div", { className: "read", tabIndex: 0 });
   for (const [piece, doubt] of source.text) {
-    text.append(doubt === null ? document.createTextNode(piece) : make("mark", { textContent: piece, title: `recognised with ${doubt} % confidence` }));
+    text.append(doubt ? make("mark", { textContent: piece, title: "hard to recognise, may be misread" }) : document.createTextNode(piece));
   }
   return text;
 }
@@ -49,7 +49,7 @@ function trace(hit) {
       {},
       name,
       make("td", { className: "num", textContent: stage.rank ? `#${stage.rank}` : "–" }),
-      make("td", { className: "num", textContent: stage.score }),
+      make("td", { className: "num", textContent: stage.score ?? "" }),
       make("td", {}, stage.shares.length ? bar : "", stage.remark ? make("span", { className: "kind", textContent: stage.remark }) : ""),
     );
   });

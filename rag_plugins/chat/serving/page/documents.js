@@ -4,20 +4,20 @@ export function documents($, call, make) {
   async function list() {
     const found = await (await call("api/documents")).json();
     $("list").replaceChildren(
-      ...found.documents.map(({ id, passages }) => {
-        const remove = make("button", { type: "button", textContent: "Delete", title: `Delete ${id}` });
+      ...found.documents.map(({ id, name, passages }) => {
+        const remove = make("button", { type: "button", textContent: "Delete", title: `Delete ${name}` });
         remove.onclick = async () => {
-          if (!confirm(`Delete ${id} from the collection?`)) return;
+          if (!confirm(`Delete ${name} from the collection?`)) return;
           await call(`api/documents?id=${encodeURIComponent(id)}`, { method: "DELETE" });
           await list();
         };
-        const row = make("li", {}, make("span", { className: "name", textContent: id }), make("span", { className: "soft", textContent: `${passages} passages` }));
+        const row = make("li", {}, make("span", { className: "name", textContent: name }), make("span", { className: "soft", textContent: `${passages} passages` }));
         if (found.deletable) row.append(remove);
         return row;
       }),
     );
     const chosen = $("filter-document").value;
-    $("filter-document").replaceChildren(make("option", { value: "", textContent: "all" }), ...found.documents.map(({ id }) => make("option", { value: id, textContent: id })));
+    $("filter-document").replaceChildren(make("option", { value: "", textContent: "all" }), ...found.documents.map(({ id, name }) => make("option", { value: id, textContent: name })));
     $("filter-document").value = chosen;
   }
 
