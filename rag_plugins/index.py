@@ -155,15 +155,22 @@ class RagIndex:
         return list(self.store.fetch(self.store.ids(filter)[:limit]).values())
 
     def ingest(
-        self, paths: Sequence[str | Path], *, root: Path | None = None, progress: bool = False
+        self,
+        paths: Sequence[str | Path],
+        *,
+        root: Path | None = None,
+        progress: bool = False,
+        on_page: Callable[[str], None] | None = None,
     ) -> IngestSummary:
         """Read files and folders into the collection: only what is new or has changed since.
+
+        `progress` shows a bar; `on_page` is called for each page that was read, with its document's id.
 
         A document is its file's path, below `root` where one is given. A file or page that cannot be read
         becomes a `BadDocument` in the summary, and the rest goes on. A run that was stopped is resumed by
         running it again.
         """
-        return self._indexer.ingest(paths, root=root, progress=progress)
+        return self._indexer.ingest(paths, root=root, progress=progress, on_page=on_page)
 
     def reread(
         self,

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from rag_plugins.chat.sources import Source
+from rag_plugins.faces.talking import Message, Talk
 
 __all__ = ["End", "Event", "Evidence", "Message", "Piece", "Talk"]
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One of a conversation's."""
-
-    role: Literal["system", "user", "assistant"]
-    text: str
-
-
-Talk: TypeAlias = Callable[[Sequence[Message]], Iterator[str]]
-"""A language model: a conversation to the pieces of its next message, as they come."""
 
 
 @dataclass(frozen=True, slots=True)

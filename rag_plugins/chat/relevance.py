@@ -37,4 +37,6 @@ def _shared(question: str, hit: Hit) -> float:
 
 
 def _cosine(hit: Hit) -> float:
-    return max((stage.score for stage in hit.trace if stage.kind == "leg" and stage.score <= 1.0), default=0.0)
+    return max(
+        (stage.score for stage in hit.trace if stage.kind == "leg" and stage.score <= 1.0), default=0.0
+    )

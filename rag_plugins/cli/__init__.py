@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from rag_plugins import __version__
+from rag_plugins.cli.chatting import chat
 from rag_plugins.cli.collection import dictionary, ingest, search
 from rag_plugins.cli.doctor import doctor
 from rag_plugins.cli.measuring import demo, evaluate, presets
@@ -26,6 +27,7 @@ COMMANDS = (
     demo,
     ingest,
     migrate,
+    chat,
     reread,
     search,
     rank,

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, ValidationError, model_validator
 
+from rag_plugins.config.chat import ChatConfig, LlmConfig
 from rag_plugins.config.compute import ComputeConfig
 from rag_plugins.config.frozen import Frozen
 from rag_plugins.config.legs import (
@@ -34,6 +35,7 @@ from rag_plugins.errors import ConfigError, UnknownPreset
 __all__ = [
     "PIPELINES",
     "Bm25Leg",
+    "ChatConfig",
     "ChunkingConfig",
     "ComputeConfig",
     "Config",
@@ -47,6 +49,7 @@ __all__ = [
     "Language",
     "LateInteractionConfig",
     "LegConfig",
+    "LlmConfig",
     "Mode",
     "OcrConfig",
     "PageTokensLeg",
@@ -90,6 +93,7 @@ class Config(Frozen):
     ingest: IngestConfig = IngestConfig()
     ocr: OcrConfig = OcrConfig()
     chunking: ChunkingConfig = ChunkingConfig()
+    chat: ChatConfig = ChatConfig()
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:

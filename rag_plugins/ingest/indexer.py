@@ -29,6 +29,9 @@ from rag_plugins.types import Passage
 
 __all__ = ["IngestSummary", "Indexer", "settings_of", "shown"]
 
+OnPage: TypeAlias = Callable[[str], None]
+"""Called for each page that was read, with the id of its document."""
+
 _GROUP = 64
 """Passages stored together at least: encoders work best on many, and a stopped run repeats few."""
 
@@ -98,7 +101,12 @@ class Indexer:
         self._settings = settings_of(config, self._policy)
 
     def ingest(
-        self, paths: Sequence[str | Path], *, root: Path | None = None, progress: bool = False
+        self,
+        paths: Sequence[str | Path],
+        *,
+        root: Path | None = None,
+        progress: bool = False,
+        on_page: OnPage | None = None,
     ) -> IngestSummary:
         """Read every file that is new or changed; see `RagIndex.ingest`."""
         about: dict[str, Attribute] = {
@@ -106,20 +114,22 @@ class Indexer:
             "db.collection.name": self._writer.collection,
         }
         with span("rag_plugins.ingest", about) as current:
-            summary = self._ingested(paths, root, progress)
+            summary = self._ingested(paths, root, progress, on_page)
             counts = _counts(summary)
             for name, value in counts.items():
                 current.set_attribute(name, value)
         _log(summary, {**about, **counts})
         return summary
 
-    def _ingested(self, paths: Sequence[str | Path], root: Path | None, progress: bool) -> IngestSummary:
+    def _ingested(
+        self, paths: Sequence[str | Path], root: Path | None, progress: bool, on_page: OnPage | None
+    ) -> IngestSummary:
         start = perf_counter()
         found = find_documents(paths, root)
         todo = [file for file in found.files if not self._is_current(file)]
         known = {file.doc_id for file in todo if self._writer.manifest.get(file.doc_id)}
         done: list[_Document] = []
-        for documents in self._groups(self._read(todo, progress)):
+        for documents in self._groups(self._read(todo, progress, on_page)):
             self._store(documents)
             done += documents
         self._writer.settle()
@@ -135,12 +145,14 @@ class Indexer:
             and self._settings in (record.settings, record.reread)
         )
 
-    def _read(self, files: Sequence[SourceFile], progress: bool) -> Iterator[_Document]:
+    def _read(
+        self, files: Sequence[SourceFile], progress: bool, on_page: OnPage | None
+    ) -> Iterator[_Document]:
         """Pages, read in parallel, gathered into documents and cut into passages."""
         config = self._config
         pages = read_pages(files, config.ocr, self._policy, config.ingest.passwords)
         with tqdm(total=len(files), unit="file", desc="Reading", disable=not progress, miniters=0) as bar:
-            for file, items in groupby(shown(pages, bar), key=lambda item: item[0]):
+            for file, items in groupby(shown(pages, bar, on_page), key=lambda item: item[0]):
                 yield self._gather(file, (page for _, page in items))
                 bar.update()
 
@@ -186,10 +198,14 @@ class Indexer:
 
 
 def shown(
-    pages: Iterable[tuple[SourceFile, Page | BadDocument]], bar: tqdm[NoReturn]
+    pages: Iterable[tuple[SourceFile, Page | BadDocument]],
+    bar: tqdm[NoReturn],
+    on_page: OnPage | None = None,
 ) -> Iterator[tuple[SourceFile, Page | BadDocument]]:
-    """The same, counted on the bar as they come: a single file may have a thousand."""
+    """The same, counted on the bar and told of as they come: a single file may have a thousand."""
     for number, item in enumerate(pages, start=1):
+        if on_page:
+            on_page(item[0].doc_id)
         if not bar.disable:
             rate = number / max(perf_counter() - bar.start_t, 1e-9)
             bar.set_postfix_str(f"{number} pages, {rate:.1f} pages/s", refresh=False)

@@ -9,7 +9,7 @@ from rag_plugins.langchain.convert import from_document, image_content, to_docum
 from rag_plugins.langchain.document_index import RagDocumentIndex  # noqa: E402
 from rag_plugins.langchain.embeddings import MatryoshkaEmbeddings  # noqa: E402
 from rag_plugins.langchain.foreign import from_langchain  # noqa: E402
-from rag_plugins.langchain.llm import expander  # noqa: E402
+from rag_plugins.langchain.llm import expander, talk  # noqa: E402
 from rag_plugins.langchain.loader import OcrLoader  # noqa: E402
 from rag_plugins.langchain.retriever import HybridRetriever  # noqa: E402
 from rag_plugins.langchain.sparse import SparseEmbeddings  # noqa: E402
@@ -27,5 +27,6 @@ __all__ = [
     "from_document",
     "from_langchain",
     "image_content",
+    "talk",
     "to_document",
 ]

@@ -1,15 +1,18 @@
-"""LangChain's language models as expanders of questions."""
+"""LangChain's language models as expanders of questions, and in the chat."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from langchain_core.language_models import BaseChatModel
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel, RunnablePassthrough
 
 from rag_plugins.faces.expansion import PROMPT, Wish
+from rag_plugins.faces.talking import Message
 
-__all__ = ["expander"]
+__all__ = ["expander", "talk"]
 
 
 def expander(llm: Runnable[Any, Any], prompt: str = PROMPT, n: int = 3) -> Runnable[str, list[str]]:
@@ -29,3 +32,14 @@ def expander(llm: Runnable[Any, Any], prompt: str = PROMPT, n: int = 3) -> Runna
     answer = RunnableLambda(asked) | llm | StrOutputParser()
     both = RunnableParallel(question=RunnablePassthrough[str](), answer=answer)
     return (both | RunnableLambda(read)).with_config(run_name="expander")
+
+
+def talk(model: BaseChatModel) -> Callable[[Sequence[Message]], Iterator[str]]:
+    """A chat model as what the chat takes: messages to the pieces of the next one, as they come."""
+
+    def pieces(messages: Sequence[Message]) -> Iterator[str]:
+        for chunk in model.stream([(message.role, message.text) for message in messages]):
+            if text := str(chunk.text):
+                yield text
+
+    return pieces

@@ -7,7 +7,7 @@ require("llama_index.core", extra="llama-index")
 from rag_plugins.llama_index.convert import from_node, to_node  # noqa: E402
 from rag_plugins.llama_index.embedding import LegEmbedding, MatryoshkaEmbedding  # noqa: E402
 from rag_plugins.llama_index.foreign import from_llama_index  # noqa: E402
-from rag_plugins.llama_index.llm import expander  # noqa: E402
+from rag_plugins.llama_index.llm import expander, talk  # noqa: E402
 from rag_plugins.llama_index.pages import to_image_node  # noqa: E402
 from rag_plugins.llama_index.postprocessor import CrossEncoderPostprocessor  # noqa: E402
 from rag_plugins.llama_index.reader import OcrReader  # noqa: E402
@@ -27,6 +27,7 @@ __all__ = [
     "expander",
     "from_node",
     "from_llama_index",
+    "talk",
     "to_image_node",
     "to_node",
 ]

@@ -1,15 +1,17 @@
-"""LlamaIndex' language models as expanders of questions."""
+"""LlamaIndex' language models as expanders of questions, and in the chat."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 from llama_index.core.base.llms.base import BaseLLM
+from llama_index.core.base.llms.types import ChatMessage, MessageRole
 
 from rag_plugins.faces.expansion import PROMPT, Wish
+from rag_plugins.faces.talking import Message
 from rag_plugins.llama_index.foreign import from_llama_index
 
-__all__ = ["expander"]
+__all__ = ["expander", "talk"]
 
 
 def expander(llm: BaseLLM, prompt: str = PROMPT, n: int = 3) -> Callable[[str], list[str]]:
@@ -19,3 +21,15 @@ def expander(llm: BaseLLM, prompt: str = PROMPT, n: int = 3) -> Callable[[str], 
     """
     wish, answer = Wish(prompt, n), from_llama_index(llm)
     return lambda question: wish.read(answer(wish.asked(question)), question)
+
+
+def talk(llm: BaseLLM) -> Callable[[Sequence[Message]], Iterator[str]]:
+    """An LLM as what the chat takes: messages to the pieces of the next one, as they come."""
+
+    def pieces(messages: Sequence[Message]) -> Iterator[str]:
+        given = [ChatMessage(role=MessageRole(message.role), content=message.text) for message in messages]
+        for response in llm.stream_chat(given):
+            if response.delta:
+                yield response.delta
+
+    return pieces

@@ -20,7 +20,7 @@ from starlette.staticfiles import StaticFiles
 from rag_plugins.chat.answering import Chat
 from rag_plugins.chat.messages import Evidence
 from rag_plugins.chat.serving.guard import LOOPBACK, Guard
-from rag_plugins.chat.serving.names import documents_of, shown
+from rag_plugins.chat.serving.names import documents_of
 from rag_plugins.chat.serving.payloads import failed, sent
 from rag_plugins.chat.serving.requests import Question, parsed, to_filter
 from rag_plugins.chat.serving.uploads import Uploads, safe_name
@@ -41,7 +41,12 @@ Handler = Callable[["_Server", Request], Awaitable[Response]]
 
 
 def make_app(
-    chat: Chat, name: str, *, upload: bool = True, hosts: Sequence[str] | None = LOOPBACK, token: str | None = None
+    chat: Chat,
+    name: str,
+    *,
+    upload: bool = True,
+    hosts: Sequence[str] | None = LOOPBACK,
+    token: str | None = None,
 ) -> Starlette:
     """The app over a chat; `name` is what the page calls the collection. See `Guard` for hosts and token."""
     server = _Server(chat, name, upload)
@@ -132,7 +137,9 @@ class _Server:
         if asset not in self._images:  # Only what an answer has shown: the store may hold other tenants'.
             return JSONResponse({"error": "there is no such image"}, 404)
         data = await run_in_threadpool(lambda: reading_size(self._chat.index.assets.get(asset)))
-        return Response(data, media_type="image/webp") if data else JSONResponse({"error": "it is damaged"}, 404)
+        return (
+            Response(data, media_type="image/webp") if data else JSONResponse({"error": "it is damaged"}, 404)
+        )
 
     def close(self) -> None:
         if self._uploads:
@@ -140,7 +147,9 @@ class _Server:
 
     def _about(self) -> dict[str, object]:
         index, quotes = self._chat.index, self._chat.quotes
-        keys = sorted({key for passage in index.find(limit=200) for key in passage.metadata if key[:1] != "_"})
+        keys = sorted(
+            {key for passage in index.find(limit=200) for key in passage.metadata if key[:1] != "_"}
+        )
         documents = len(documents_of(index))
         who = "answers are quoted from the documents" if quotes else "answers are written by a language model"
         return {
@@ -157,8 +166,14 @@ class _Server:
 
     def _events(self, question: Question) -> Iterator[bytes]:
         try:
-            named = {document.key: document.doc_id for document in documents_of(self._chat.index)} if question.filter else {}
-            for event in self._chat.ask(question.question, question.messages, to_filter(question.filter, named)):
+            named = (
+                {document.key: document.doc_id for document in documents_of(self._chat.index)}
+                if question.filter
+                else {}
+            )
+            for event in self._chat.ask(
+                question.question, question.messages, to_filter(question.filter, named)
+            ):
                 if isinstance(event, Evidence):
                     self._images |= {source.image for source in event.sources if source.image}
                 yield sent(event)

@@ -33,7 +33,9 @@ class Guard:
     `hosts` (None: any, where a token is asked for), and what changes anything has to come from the page itself.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Sequence[str] | None = LOOPBACK, token: str | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, hosts: Sequence[str] | None = LOOPBACK, token: str | None = None
+    ) -> None:
         self._app = app
         self._hosts = hosts
         self._token = token

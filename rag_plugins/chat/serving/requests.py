@@ -82,7 +82,11 @@ def _filter(part: Part, documents: Mapping[str, str]) -> Filter:
     # What is typed says not whether the metadata have a number or a text of digits.
     if part.operator == "!=":
         return And((compare(key, part.value), compare(key, number)))
-    return Or((compare(key, part.value), compare(key, number))) if part.operator == "==" else compare(key, number)
+    return (
+        Or((compare(key, part.value), compare(key, number)))
+        if part.operator == "=="
+        else compare(key, number)
+    )
 
 
 def _number(text: str) -> int | float | None:

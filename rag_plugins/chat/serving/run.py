@@ -14,7 +14,14 @@ __all__ = ["serve"]
 
 
 def serve(
-    chat: Chat, name: str, *, host: str, port: int, token: str | None, upload: bool, ready: Callable[[str], None]
+    chat: Chat,
+    name: str,
+    *,
+    host: str,
+    port: int,
+    token: str | None,
+    upload: bool,
+    ready: Callable[[str], None],
 ) -> None:
     """Serve until interrupted; `ready` is told the address once the page answers.
 
@@ -44,5 +51,7 @@ def _bound(host: str, port: int) -> socket.socket:
         listening.listen(64)
     except OSError as error:
         listening.close()
-        raise ConfigError(f"port {port} of {host} cannot be had ({error.strerror}): choose another, 0 for any") from error
+        raise ConfigError(
+            f"port {port} of {host} cannot be had ({error.strerror}): choose another, 0 for any"
+        ) from error
     return listening
