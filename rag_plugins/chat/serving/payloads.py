@@ -33,8 +33,8 @@ def failed(message: str) -> bytes:
     return _event("error", message=message)
 
 
-def _event(kind: str, **data: Any) -> bytes:
-    return f"event: {kind}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+def _event(event: str, **data: Any) -> bytes:
+    return f"event: {event}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
 
 
 def _source(source: Source) -> dict[str, Any]:
