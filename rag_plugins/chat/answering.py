@@ -10,8 +10,10 @@ from rag_plugins.chat.prompts import NOTHING, answering, standing_alone
 from rag_plugins.chat.relevance import relevant
 from rag_plugins.chat.sources import Source, sources_of
 from rag_plugins.config import ChatConfig
+from rag_plugins.faces.legs import dense_leg
 from rag_plugins.filters import Filter
 from rag_plugins.index import RagIndex
+from rag_plugins.types import Hit
 
 __all__ = ["Chat"]
 
@@ -42,7 +44,7 @@ class Chat:
         context = self.index.context(hits, budget=self.config.budget)
         sources = sources_of(context, hits)
         yield Evidence(asked, sources, (*hits.notices, *context.notices))
-        if not sources or not relevant(asked, hits, self.config.least_evidence):
+        if not sources or not self._relevant(asked, hits):
             yield Piece(NOTHING)
             yield End("nothing", _ELSEWHERE if sources else "")
         elif self._talk is None:
@@ -51,6 +53,10 @@ class Chat:
             for text in self._talk(answering(question, history, context)):
                 yield Piece(text)
             yield End("answer")
+
+    def _relevant(self, question: str, hits: Sequence[Hit]) -> bool:
+        leg = dense_leg(self.index)
+        return relevant(question, hits, self.config.least_evidence, [leg.name] if leg else [])
 
     def _standing_alone(self, question: str, history: Sequence[Message]) -> str:
         if not history or self._talk is None:

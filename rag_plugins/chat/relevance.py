@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rag_plugins.types import Hit
 
@@ -14,7 +14,7 @@ _SHARED = 0.34
 _NEAR = 0.3
 
 
-def relevant(question: str, hits: Sequence[Hit], least: float) -> bool:
+def relevant(question: str, hits: Sequence[Hit], least: float, dense: Collection[str]) -> bool:
     """Whether the best hit has `least` nats of evidence, which compare across questions and collections.
 
     Over five collections (1,000 to 15,800 passages), 5 % of questions that were answered among the best five
@@ -22,12 +22,12 @@ def relevant(question: str, hits: Sequence[Hit], least: float) -> bool:
     of them between two collections on programming.
 
     Where legs are not fused by evidence, as below 20 passages: whether a third of the question's longer words
-    stand in a hit, or a dense leg finds one with a cosine of .3.
+    stand in a hit, or one of the `dense` legs finds one with a cosine of .3.
     """
     nats = [stage.score for hit in hits for stage in hit.trace if stage.stage == "adaptive"]
     if nats:
         return max(nats) >= least
-    return any(_shared(question, hit) >= _SHARED or _cosine(hit) >= _NEAR for hit in hits)
+    return any(_shared(question, hit) >= _SHARED or _cosine(hit, dense) >= _NEAR for hit in hits)
 
 
 def _shared(question: str, hit: Hit) -> float:

@@ -20,7 +20,7 @@ def chat(
     db: Annotated[str, typer.Argument(metavar="DB", help="A file such as handbook.db, or http://host:port.")],
     framework: Annotated[
         str,
-        typer.Option(metavar="langchain|llama-index", help="Whose class of the model of `chat.llm` is used."),
+        typer.Option(metavar="langchain|llama-index", help="Whose class of `chat.llm` is used."),
     ] = "langchain",
     host: Annotated[
         str, typer.Option(help="Where the page listens. Elsewhere than on this machine it asks for a token.")
@@ -29,7 +29,7 @@ def chat(
     token: Annotated[
         str | None,
         typer.Option(
-            envvar="RAG_PLUGINS_CHAT_TOKEN", help="What the page's address has to bring; made where needed."
+            envvar="RAG_PLUGINS_CHAT_TOKEN", help="What the address has to bring; made where needed."
         ),
     ] = None,
     upload: Annotated[bool, typer.Option(help="Whether the page takes and deletes documents.")] = True,

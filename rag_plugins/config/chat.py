@@ -34,9 +34,7 @@ class LlmConfig(Frozen):
         if (self.provider is None) == (self.class_name is None):
             raise ValueError("expected a provider, or a class with its arguments: one of both")
         if self.class_name is None and self.arguments:
-            raise ValueError(
-                "arguments are those of a class: provider has model, base_url, temperature, max_tokens"
-            )
+            raise ValueError("arguments are those of a class; a provider has settings of its own")
         return self
 
 

@@ -183,6 +183,9 @@ class _Server:
             _logger.exception("an answer failed")
             yield failed(_SOMETHING)
 
+    def _ids(self) -> dict[str, str]:
+        return {document.key: document.doc_id for document in documents_of(self._chat.index)}
+
     def _documents(self) -> dict[str, object]:
         found = [
             {"id": document.key, "name": document.name, "passages": document.passages}
@@ -191,10 +194,10 @@ class _Server:
         return {"documents": found, "deletable": self._uploads is not None}
 
     def _delete(self, key: str) -> None:
-        doc_id = next((one.doc_id for one in documents_of(self._chat.index) if one.key == key), None)
-        if doc_id is None:
+        ids = self._ids()
+        if key not in ids:
             raise BadInput("there is no such document any more")
-        self._chat.index.delete(doc_id)
+        self._chat.index.delete(ids[key])
 
     async def _received(self, request: Request) -> str:
         uploads, most = self._uploads, self._chat.config.upload_megabytes * _CHUNK

@@ -16,8 +16,8 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 _COOKIE = "rag-plugins-chat"
 _HEADERS = {
-    b"content-security-policy": b"default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; "
-    b"form-action 'self'; frame-ancestors 'none'",
+    b"content-security-policy": b"default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; "
+    b"frame-ancestors 'none'",
     b"x-content-type-options": b"nosniff",
     b"referrer-policy": b"no-referrer",
     b"cache-control": b"no-store",
@@ -29,8 +29,9 @@ _HEADERS = {
 class Guard:
     """Refuses requests before the app sees them, and puts the same headers on every answer.
 
-    A page elsewhere may point a name of its own at this machine, or send forms to it: the host has to be one of
-    `hosts` (None: any, where a token is asked for), and what changes anything has to come from the page itself.
+    A page elsewhere may point a name of its own at this machine, or send forms to it: the host has to be one
+    of `hosts` (None: any, where a token is asked for), and what changes anything has to come from the page
+    itself.
     """
 
     def __init__(

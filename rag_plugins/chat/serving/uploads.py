@@ -97,7 +97,7 @@ class Uploads:
 
 
 def safe_name(given: str | None) -> str:
-    """A file's name as it may be written here and shown. Raises `BadInput` for what is no kind that is read."""
+    """A file's name as it may be written here and shown. Raises `BadInput` for what is not read."""
     name = _UNSAFE.sub("_", PurePath(given or "").name).strip(". ")[-_LONGEST:]
     if PurePath(name).suffix.lower() not in KINDS:
         raise BadInput(f"{name or 'a file without a name'} is not read: send {' '.join(KINDS)}")
