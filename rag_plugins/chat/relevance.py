@@ -36,7 +36,5 @@ def _shared(question: str, hit: Hit) -> float:
     return sum(word in text for word in words) / len(words) if words else 0.0
 
 
-def _cosine(hit: Hit) -> float:
-    return max(
-        (stage.score for stage in hit.trace if stage.kind == "leg" and stage.score <= 1.0), default=0.0
-    )
+def _cosine(hit: Hit, dense: Collection[str]) -> float:
+    return max((stage.score for stage in hit.trace if stage.stage in dense), default=0.0)

@@ -16,8 +16,8 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 _COOKIE = "rag-plugins-chat"
 _HEADERS = {
-    b"content-security-policy": b"default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; "
-    b"frame-ancestors 'none'",
+    b"content-security-policy": b"default-src 'self'; object-src 'none'; base-uri 'none'; "
+    b"form-action 'self'; frame-ancestors 'none'",
     b"x-content-type-options": b"nosniff",
     b"referrer-policy": b"no-referrer",
     b"cache-control": b"no-store",
