@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import secrets
-from collections.abc import Sequence
-from http.cookies import SimpleCookie
-from urllib.parse import parse_qs
+from collections.abc import Mapping, Sequence
+from urllib.parse import parse_qs, urlsplit
 
-from starlette.responses import JSONResponse, RedirectResponse
+from starlette.requests import cookie_parser
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["LOOPBACK", "Guard"]
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
-_COOKIE = "rag-plugins-chat"
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\s:/@\[\]]+))(?::\d{1,5})?", re.IGNORECASE)
+_ASKED = "This chat asks for a token: open the whole address that the server printed when it began."
 _HEADERS = {
     b"content-security-policy": b"default-src 'self'; object-src 'none'; base-uri 'none'; "
     b"form-action 'self'; frame-ancestors 'none'",
@@ -50,26 +52,46 @@ class Guard:
         refusal = self._refusal(scope, headers)
         await (refusal or self._app)(scope, receive, _with_headers(send))
 
-    def _refusal(self, scope: Scope, headers: dict[str, str]) -> ASGIApp | None:
-        host = headers.get("host", "").rsplit(":", 1)[0] if "]" not in headers.get("host", "") else "::1"
-        if self._hosts is not None and host not in self._hosts:
-            return JSONResponse({"error": f"this server is not {host!r}"}, 421)
-        site = headers.get("sec-fetch-site", "none")
-        if scope["method"] not in ("GET", "HEAD") and site not in ("same-origin", "none"):
+    def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> ASGIApp | None:
+        given = headers.get("host", "")
+        if self._hosts is not None and _host(given) not in self._hosts:
+            return JSONResponse({"error": f"this server is not {given!r}"}, 421)
+        if scope["method"] not in ("GET", "HEAD") and _from_elsewhere(headers):
             return JSONResponse({"error": "only its own page may do this"}, 403)
-        return None if self._token is None else self._without_token(scope, headers, self._token)
+        return None if self._token is None else _without_token(scope, headers, self._token)
 
-    def _without_token(self, scope: Scope, headers: dict[str, str], token: str) -> ASGIApp | None:
-        cookies = SimpleCookie(headers.get("cookie", ""))
-        shown = cookies[_COOKIE].value if _COOKIE in cookies else ""
-        if secrets.compare_digest(shown.encode(), token.encode()):
-            return None
-        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-        if not secrets.compare_digest(given.encode(), token.encode()):
-            return JSONResponse({"error": "open the address that the server printed, with its token"}, 401)
-        answer = RedirectResponse(scope["path"], 303)  # The token does not stay in the address.
-        answer.set_cookie(_COOKIE, token, httponly=True, samesite="strict")
-        return answer
+
+def _host(header: str) -> str:
+    """The host of a header without its port; empty for what is none."""
+    match = _HOST.fullmatch(header)
+    return (match[1] or match[2]).lower() if match else ""
+
+
+def _from_elsewhere(headers: Mapping[str, str]) -> bool:
+    """Whether a browser says that another site's page sends this."""
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    # Without TLS a browser says the former to loopback alone.
+    return origin is not None and urlsplit(origin).netloc != headers.get("host")
+
+
+def _without_token(scope: Scope, headers: Mapping[str, str], token: str) -> ASGIApp | None:
+    # Cookies know no ports: two chats on one host would take each other's.
+    name = f"rag-plugins-chat-{(scope.get('server') or ('', 0))[1]}"
+    if _same(cookie_parser(headers.get("cookie", "")).get(name, ""), token):
+        return None
+    given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+    if not _same(given, token):
+        page = scope["path"] == "/"
+        return PlainTextResponse(_ASKED, 401) if page else JSONResponse({"error": _ASKED}, 401)
+    answer = RedirectResponse("/", 303)  # The token does not stay in the address.
+    answer.set_cookie(name, token, httponly=True, samesite="strict")
+    return answer
+
+
+def _same(given: str, token: str) -> bool:
+    return secrets.compare_digest(given.encode(), token.encode())
 
 
 def _with_headers(send: Send) -> Send:

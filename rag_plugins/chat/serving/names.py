@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
+import tempfile
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from rag_plugins.index import RagIndex
+from rag_plugins.ingest.manifest import Manifest
 from rag_plugins.text import digest
 
-__all__ = ["Named", "documents_of", "shown"]
+__all__ = ["Named", "documents_of", "shown", "without_paths"]
+
+_FOLDERS = re.compile(r"(?<![\w:/.])/(?:[^\s/'\",;:]+/)+")
+"""Of a path from the root, all but its last name; not of a URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +29,12 @@ class Named:
 
 def documents_of(index: RagIndex) -> list[Named]:
     """Every document of the tenant, by name."""
-    counts = Counter(passage.doc_id for batch in index.store.scan() for passage in batch)
-    named = [Named(digest(doc_id)[:16], shown(doc_id), doc_id, count) for doc_id, count in counts.items()]
+    # Read anew each time: on a server other processes write too.
+    records = Manifest(index.store.state, index.tenant)
+    named = [
+        Named(digest(record.doc_id)[:16], shown(record.doc_id), record.doc_id, len(record.ids))
+        for record in records
+    ]
     return sorted(named, key=lambda document: (document.name, document.key))
 
 
@@ -33,3 +42,12 @@ def shown(name: str) -> str:
     """A file's name alone, where a name is a path from the root of a machine."""
     path = PurePath(name)
     return path.name if path.is_absolute() else name
+
+
+def without_paths(text: str) -> str:
+    """A message with files by their names alone."""
+    # These may have spaces in them, at which the pattern would stop.
+    known = {tempfile.gettempdir(), str(Path.home()), str(Path.cwd())} - {"/"}
+    for folder in sorted(known, key=len, reverse=True):
+        text = re.sub(rf"{re.escape(folder)}/(?:[^\s/'\",;:]+/)*", "", text)
+    return _FOLDERS.sub("", text)

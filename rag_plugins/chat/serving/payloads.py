@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rag_plugins.chat.messages import End, Event, Evidence
-from rag_plugins.chat.serving.names import shown
+from rag_plugins.chat.serving.names import shown, without_paths
 from rag_plugins.chat.sources import Source
 from rag_plugins.evidence import StageRow
 from rag_plugins.types import Box
@@ -22,7 +22,8 @@ def sent(event: Event) -> bytes:
     """An event of an answer as a server-sent event."""
     if isinstance(event, Evidence):
         sources = [_source(source) for source in event.sources]
-        return _event("evidence", question=event.question, sources=sources, notices=list(event.notices))
+        notices = [without_paths(notice) for notice in event.notices]
+        return _event("evidence", question=event.question, sources=sources, notices=notices)
     if isinstance(event, End):
         return _event("end", kind=event.kind, note=event.note)
     return _event("text", piece=event.text)

@@ -13,7 +13,13 @@ from rag_plugins.filters import And, Filter, Or, where
 
 __all__ = ["Question", "parsed", "to_filter"]
 
+_MOST_TOLD = 3
+"""Faults of one question."""
+
 Operator: TypeAlias = Literal["==", "!=", ">=", "<=", "includes"]
+
+_LARGEST = 2.0**63
+"""What the store's whole numbers are below; infinity and what is no number at all are not, either."""
 
 _COMPARE: Mapping[Operator, Callable[[where, str | int | float], Filter]] = {
     "==": lambda key, value: key == value,
@@ -61,8 +67,8 @@ def parsed(body: bytes) -> Question:
     try:
         return Question.model_validate_json(body)
     except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        raise BadInput(f"the question cannot be read: {told}") from None
+        told = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+        raise BadInput(f"the question cannot be read: {'; '.join(told[:_MOST_TOLD])}") from None
 
 
 def to_filter(parts: Sequence[Part] | None, documents: Mapping[str, str]) -> Filter | None:
@@ -92,7 +98,8 @@ def _filter(part: Part, documents: Mapping[str, str]) -> Filter:
 def _number(text: str) -> int | float | None:
     for kind in (int, float):
         try:
-            return kind(text)
+            number = kind(text)
         except ValueError:
             continue
+        return number if abs(number) < _LARGEST else None
     return None

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 
 from rag_plugins.chat.answering import Chat
 from rag_plugins.chat.serving.guard import LOOPBACK
 from rag_plugins.errors import ConfigError, require
 
 __all__ = ["serve"]
+
+_PATIENCE = 1
+"""Seconds that answers have to end in when the server does."""
 
 
 def serve(
@@ -23,7 +29,7 @@ def serve(
     upload: bool,
     ready: Callable[[str], None],
 ) -> None:
-    """Serve until interrupted; `ready` is told the address once the page answers.
+    """Serve until interrupted or told to end; `ready` is told the address once the page answers.
 
     Bound elsewhere than to this machine itself, it asks for a token, made here where none is given. Raises
     `ConfigError` for a port that is taken, `MissingExtra` without the extra `chat`.
@@ -33,13 +39,35 @@ def serve(
 
     alone = host in LOOPBACK
     token = token or (None if alone else secrets.token_urlsafe(16))
-    for _ in chat.ask("Is everything ready?"):  # Models are loaded before anyone waits for them.
-        pass
-    listening = _bound(host, port)
-    app = make_app(chat, name, upload=upload, hosts=LOOPBACK if alone else None, token=token)
-    shown = f"[{host}]" if ":" in host else host
-    ready(f"http://{shown}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else ""))
-    uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listening])
+    with _ended_by_signals():
+        for _ in chat.ask("Is everything ready?"):  # Models are loaded before anyone waits for them.
+            pass
+        listening = _bound(host, port)
+        app = make_app(chat, name, upload=upload, hosts=LOOPBACK if alone else None, token=token)
+        shown = f"[{host}]" if ":" in host else host
+        ready(f"http://{shown}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else ""))
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_PATIENCE,
+        )
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+@contextmanager
+def _ended_by_signals() -> Generator[None]:
+    """SIGTERM ends it as Ctrl-C does, so that the caller closes the index; neither is an error."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with suppress(KeyboardInterrupt):
+            yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _bound(host: str, port: int) -> socket.socket:

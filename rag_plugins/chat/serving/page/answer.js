@@ -1,40 +1,35 @@
 // An answer's text as nodes: paragraphs, lists, quotes, code, **bold**, and [1] as a button to its source.
 
+import { make } from "./dom.js";
+
 const INLINE = /\[(\d{1,2})\]|\*\*(.+?)\*\*|`([^`]+)`/g;
 
-function make(tag, text = "") {
-  const node = document.createElement(tag);
-  node.textContent = text;
-  return node;
-}
-
-function inline(text, cite) {
+function inline(text, known, cite) {
   const nodes = [];
   let done = 0;
   for (const match of text.matchAll(INLINE)) {
     nodes.push(document.createTextNode(text.slice(done, match.index)));
-    if (match[1]) {
-      const button = make("button", match[1]);
-      button.type = "button";
-      button.className = "cite";
-      button.ariaLabel = `Source ${match[1]}`;
+    const number = Number(match[1]);
+    if (match[1] && !known.has(number)) nodes.push(document.createTextNode(match[0]));
+    else if (match[1]) {
+      const button = make("button", { type: "button", className: "cite", textContent: number, ariaLabel: `Source ${number}` });
       const quote = text.slice(0, match.index).split(/(?<=[.!?。！？])\s+/).filter(Boolean).pop() ?? "";
-      button.onclick = () => cite(Number(match[1]), quote, button);
+      button.onclick = () => cite(number, quote, button);
       nodes.push(button);
-    } else nodes.push(match[2] ? make("strong", match[2]) : make("code", match[3]));
+    } else nodes.push(match[2] ? make("strong", { textContent: match[2] }) : make("code", { textContent: match[3] }));
     done = match.index + match[0].length;
   }
   nodes.push(document.createTextNode(text.slice(done)));
   return nodes;
 }
 
-function block(lines, cite) {
+function block(lines, known, cite) {
   const item = /^\s*(?:[-*•]|\d{1,2}[.)])\s+/;
   if (lines.every((line) => item.test(line))) {
     const list = make(/^\s*\d/.test(lines[0]) ? "ol" : "ul");
     for (const line of lines) {
       const entry = make("li");
-      entry.append(...inline(line.replace(item, ""), cite));
+      entry.append(...inline(line.replace(item, ""), known, cite));
       list.append(entry);
     }
     return list;
@@ -43,24 +38,24 @@ function block(lines, cite) {
   const node = make(quoted ? "blockquote" : "p");
   lines.forEach((line, n) => {
     if (n) node.append(make("br"));
-    node.append(...inline(quoted ? line.replace(/^>\s?/, "") : line.replace(/^#+\s+/, ""), cite));
+    node.append(...inline(quoted ? line.replace(/^>\s?/, "") : line.replace(/^#+\s+/, ""), known, cite));
   });
   return node;
 }
 
-export function answerNodes(text, cite) {
+export function answerNodes(text, known, cite) {
   const nodes = [];
   text.split("```").forEach((part, n) => {
     if (n % 2) {
       const pre = make("pre");
-      pre.append(make("code", part.replace(/^\w*\n/, "").trimEnd()));
+      pre.append(make("code", { textContent: part.replace(/^\w*\n/, "").trimEnd() }));
       nodes.push(pre);
     } else {
       let lines = [];
       for (const line of [...part.split("\n"), ""]) {
         const kind = (one) => (one.startsWith(">") ? ">" : /^\s*(?:[-*•]|\d{1,2}[.)])\s+/.test(one) ? "-" : "");
         if (lines.length && (!line.trim() || kind(line) !== kind(lines[0]))) {
-          nodes.push(block(lines, cite));
+          nodes.push(block(lines, known, cite));
           lines = [];
         }
         if (line.trim()) lines.push(line);

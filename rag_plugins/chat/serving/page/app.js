@@ -2,82 +2,89 @@
 // Whatever comes from documents or models is put in as text, never as markup.
 
 import { answerNodes } from "./answer.js";
-import { evidence, point } from "./evidence.js";
 import { documents } from "./documents.js";
+import { $, call, make } from "./dom.js";
+import { evidence, point } from "./evidence.js";
 
-const $ = (id) => document.getElementById(id);
 const KEPT = "rag-plugins conversation";
+const REMEMBERED = 10;
 
-let history = JSON.parse(sessionStorage.getItem(KEPT) ?? "[]");
+let turns = []; // { question, text, kind, note, sources, notices }, oldest first
 let running = null;
 let filter = null;
-
-export async function call(path, options = {}) {
-  const response = await fetch(path, options);
-  if (!response.ok) {
-    const told = await response.json().catch(() => ({ error: response.statusText }));
-    throw new Error(told.error);
-  }
-  return response;
-}
-
-function make(tag, properties = {}, ...children) {
-  const node = Object.assign(document.createElement(tag), properties);
-  node.append(...children);
-  return node;
-}
+let opener = null; // what had the focus before the evidence did
 
 // ---- a turn: question, answer, evidence ---------------------------------------------------------------------
 
-function showTurn(question) {
+function showTurn(turn) {
   $("start").hidden = true;
-  const answer = make("div", { className: "answer working" });
-  const tools = make("div", { className: "tools", hidden: true });
-  const turn = make("li", { className: "turn" }, make("p", { className: "asked", textContent: question }), answer, tools);
-  $("turns").append(turn);
-  turn.scrollIntoView({ block: "end" });
-  return { turn, answer, tools };
+  turn.answer = make("div", { className: "answer" });
+  turn.tools = make("div", { className: "tools", hidden: true });
+  turn.row = make("li", { className: "turn" }, make("p", { className: "asked", textContent: turn.question }), turn.answer, turn.tools);
+  $("turns").append(turn.row);
+  toEnd();
 }
 
-function render(answer, text, sources) {
+function toEnd() {
+  $("turns").scrollTop = $("turns").scrollHeight;
+}
+
+function render(turn) {
   const atEnd = $("turns").scrollHeight - $("turns").scrollTop - $("turns").clientHeight < 80;
-  answer.replaceChildren(...answerNodes(text, (number, quote, button) => cite(sources, number, quote, button)));
-  if (atEnd) $("turns").scrollTop = $("turns").scrollHeight;
+  const known = new Set(turn.sources.map((source) => source.number));
+  turn.answer.replaceChildren(...answerNodes(turn.text, known, (number, quote, button) => cite(turn, number, quote, button)));
+  turn.answer.classList.toggle("nothing", turn.kind === "nothing");
+  if (turn.note) turn.answer.append(make("p", { className: "note", textContent: turn.note }));
+  if (atEnd) toEnd();
 }
 
-function cite(sources, number, quote, button) {
+function cite(turn, number, quote, button) {
   document.querySelectorAll(".cite[aria-current]").forEach((each) => each.removeAttribute("aria-current"));
-  button?.setAttribute("aria-current", "true");
-  if ($("sources").dataset.of !== sources.id) showEvidence(sources);
-  $("evidence").classList.add("open");
+  button.setAttribute("aria-current", "true");
+  openEvidence(turn, button);
   point(number, quote);
 }
 
-function showEvidence(sources) {
-  $("sources").dataset.of = sources.id;
-  evidence($("sources"), sources.list);
+function openEvidence(turn, button) {
+  opener = button;
+  showEvidence(turn);
+  $("evidence").classList.add("open");
+  $("evidence").focus({ preventScroll: true });
 }
 
-function addTools(tools, question, text, sources) {
-  const copy = make("button", { type: "button", textContent: "Copy" });
-  copy.onclick = async () => {
-    await navigator.clipboard.writeText(text);
+function closeEvidence() {
+  $("evidence").classList.remove("open");
+  opener?.focus();
+  opener = null;
+}
+
+let shownTurn = null;
+
+function showEvidence(turn) {
+  if (shownTurn === turn.sources) return;
+  shownTurn = turn.sources;
+  evidence($("sources"), turn.sources, turn.notices);
+}
+
+function addTools(turn) {
+  const tool = (text, onclick) => make("button", { type: "button", textContent: text, onclick });
+  const copy = tool("Copy", async () => {
+    await navigator.clipboard.writeText(turn.text);
     copy.textContent = "Copied";
     setTimeout(() => (copy.textContent = "Copy"), 1500);
-  };
-  const again = make("button", { type: "button", textContent: "Ask again" });
-  again.onclick = () => ask(question);
-  tools.replaceChildren(copy, again);
-  if (sources.list.length) {
-    const show = make("button", { type: "button", textContent: "Evidence" });
-    show.onclick = () => {
-      showEvidence(sources);
-      $("evidence").classList.add("open");
-      $("evidence").focus();
-    };
-    tools.append(show);
+  });
+  const show = tool("Evidence", () => openEvidence(turn, show));
+  turn.tools.replaceChildren(copy, tool("Ask again", () => askAgain(turn)), ...(turn.sources.length ? [show] : []));
+  turn.tools.hidden = false;
+}
+
+function askAgain(turn) {
+  if (running) return;
+  if (turn.row === $("turns").lastElementChild) {
+    turn.row.remove();
+    turns = turns.filter((each) => each !== turn);
   }
-  tools.hidden = false;
+  ask(turn.question);
 }
 
 async function* events(response) {
@@ -93,68 +100,109 @@ async function* events(response) {
   }
 }
 
+async function listen(turn) {
+  const history = turns.flatMap(({ question, text }) => [{ role: "user", text: question }, { role: "assistant", text }]);
+  const body = JSON.stringify({ question: turn.question, history, filter });
+  const response = await call("api/ask", { method: "POST", body, signal: running.signal, headers: { "Content-Type": "application/json" } });
+  for await (const [kind, data] of events(response)) {
+    if (kind === "error") throw new Error(data.message);
+    if (kind === "evidence") {
+      Object.assign(turn, { sources: data.sources, notices: data.notices });
+      showEvidence(turn);
+    } else {
+      if (kind === "text") turn.text += data.piece;
+      else Object.assign(turn, { kind: data.kind, note: data.note });
+      render(turn);
+    }
+  }
+  if (!turn.kind) throw new Error("The answer broke off: is the server still running?");
+}
+
 async function ask(question) {
   if (running) return;
   running = new AbortController();
+  const mine = running;
   busy(true);
-  const { answer, tools } = showTurn(question);
-  const sources = { id: crypto.randomUUID?.() ?? String(Math.random()), list: [] };
-  let text = "";
+  const turn = { question, text: "", kind: "", note: "", sources: [], notices: [] };
+  showTurn(turn);
+  turn.answer.classList.add("working");
+  turn.answer.setAttribute("aria-busy", "true");
   try {
-    const body = JSON.stringify({ question, history, filter });
-    const response = await call("api/ask", { method: "POST", body, signal: running.signal, headers: { "Content-Type": "application/json" } });
-    for await (const [kind, data] of events(response)) {
-      if (kind === "evidence") {
-        sources.list = data.sources;
-        showEvidence(sources);
-      } else if (kind === "text") {
-        text += data.piece;
-        render(answer, text, sources);
-      } else if (kind === "error") throw new Error(data.message);
-      else if (kind === "end") {
-        answer.classList.toggle("nothing", data.kind === "nothing");
-        if (data.note) answer.append(make("p", { className: "note", textContent: data.note }));
-      }
-    }
-    history = [...history, { role: "user", text: question }, { role: "assistant", text }].slice(-20);
-    sessionStorage.setItem(KEPT, JSON.stringify(history));
+    await listen(turn);
+    turns = [...turns, turn].slice(-REMEMBERED);
+    keep();
   } catch (error) {
-    if (error.name === "AbortError") answer.append(make("p", { className: "note", textContent: "Stopped." }));
-    else {
-      answer.classList.add("failed");
-      answer.append(make("p", { textContent: error.message }));
-    }
+    const stopped = mine.signal.aborted;
+    turn.answer.append(make("p", { className: stopped ? "note" : "failed", textContent: stopped ? "Stopped." : error.message }));
   } finally {
-    answer.classList.remove("working");
-    addTools(tools, question, text, sources);
+    turn.answer.classList.remove("working");
+    turn.answer.removeAttribute("aria-busy");
+    addTools(turn);
     running = null;
     busy(false);
-    $("turns").scrollTop = $("turns").scrollHeight;
+    if (turn.kind) toEnd();
   }
 }
 
 function busy(yes) {
+  const focused = document.activeElement === $("send") || document.activeElement === $("stop");
   $("send").hidden = yes;
   $("stop").hidden = !yes;
+  if (focused) $(yes ? "stop" : "send").focus();
+}
+
+// ---- what a reload finds again ------------------------------------------------------------------------------
+
+function keep() {
+  const plain = turns.map(({ question, text, kind, note, sources, notices }) => ({ question, text, kind, note, sources, notices }));
+  try {
+    sessionStorage.setItem(KEPT, JSON.stringify(plain));
+  } catch {
+    // There is only so much room: texts go before evidence does.
+    sessionStorage.setItem(KEPT, JSON.stringify(plain.map((turn) => ({ ...turn, sources: [] }))));
+  }
+}
+
+function restore() {
+  turns = JSON.parse(sessionStorage.getItem(KEPT) ?? "[]");
+  for (const turn of turns) {
+    showTurn(turn);
+    render(turn);
+    addTools(turn);
+  }
+  if (turns.length) showEvidence(turns.at(-1));
+  toEnd();
+}
+
+function forget() {
+  running?.abort();
+  turns = [];
+  sessionStorage.removeItem(KEPT);
+  $("turns").replaceChildren();
+  $("evidence").classList.remove("open");
+  shownTurn = null;
+  $("sources").replaceChildren(make("p", { className: "soft", textContent: $("sources").dataset.empty }));
+  $("start").hidden = false;
+  $("question").focus();
 }
 
 // ---- the rest of the page -----------------------------------------------------------------------------------
 
 function sheet(button, panel) {
+  const show = (yes) => {
+    panel.hidden = !yes;
+    button.setAttribute("aria-expanded", String(yes));
+  };
   button.onclick = () => {
-    panel.hidden = !panel.hidden;
-    button.setAttribute("aria-expanded", String(!panel.hidden));
+    show(panel.hidden);
     if (!panel.hidden) panel.querySelector("input, select, button")?.focus();
   };
-}
-
-function forget() {
-  running?.abort();
-  history = [];
-  sessionStorage.removeItem(KEPT);
-  $("turns").replaceChildren();
-  $("start").hidden = false;
-  $("question").focus();
+  panel.onkeydown = (event) => {
+    if (event.key !== "Escape") return;
+    event.stopPropagation();
+    show(false);
+    button.focus();
+  };
 }
 
 function setTheme(name) {
@@ -164,7 +212,7 @@ function setTheme(name) {
 
 function grow() {
   $("question").style.height = "auto";
-  $("question").style.height = `${$("question").scrollHeight}px`;
+  $("question").style.height = `${$("question").scrollHeight + 2}px`;
 }
 
 function readFilter() {
@@ -177,17 +225,9 @@ function readFilter() {
   $("open-filters").textContent = filter ? `Filter (${parts.length})` : "Filter";
 }
 
-function restore() {
-  for (let n = 0; n + 1 < history.length; n += 2) {
-    const { answer, tools } = showTurn(history[n].text);
-    answer.classList.remove("working");
-    render(answer, history[n + 1].text, { id: "", list: [] });
-    addTools(tools, history[n].text, history[n + 1].text, { list: [] });
-  }
-}
-
 async function start() {
   setTheme(localStorage.getItem("theme") ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
+  restore();
   const about = await (await call("api/about")).json();
   $("name").textContent = about.name;
   document.title = `Ask ${about.name}`;
@@ -198,14 +238,14 @@ async function start() {
   );
   $("filter-keys").replaceChildren(...about.keys.map((key) => make("option", { value: key })));
   $("drop").hidden = !about.upload;
-  documents($, call, make);
-  restore();
+  documents(about.megabytes);
 }
 
 $("theme").onclick = () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
 $("new-chat").onclick = forget;
 $("stop").onclick = () => running?.abort();
-$("close-evidence").onclick = () => $("evidence").classList.remove("open");
+$("close-evidence").onclick = closeEvidence;
+$("sources").dataset.empty = $("sources").textContent;
 sheet($("open-documents"), $("documents"));
 sheet($("open-filters"), $("filters"));
 $("question").oninput = grow;
@@ -234,7 +274,7 @@ $("clear-filters").onclick = () => {
 document.onkeydown = (event) => {
   if (event.key === "Escape") {
     if (running) running.abort();
-    else $("evidence").classList.remove("open");
+    else closeEvidence();
   } else if (event.altKey && event.key.toLowerCase() === "n") forget();
   else if (event.altKey && event.key.toLowerCase() === "d") $("theme").click();
 };

@@ -1,6 +1,8 @@
 // Files come in here: sent with their progress, then read on the server, page by page.
 
-export function documents($, call, make) {
+import { $, call, make } from "./dom.js";
+
+export function documents(megabytes) {
   async function list() {
     const found = await (await call("api/documents")).json();
     $("list").replaceChildren(
@@ -8,10 +10,11 @@ export function documents($, call, make) {
         const remove = make("button", { type: "button", textContent: "Delete", title: `Delete ${name}` });
         remove.onclick = async () => {
           if (!confirm(`Delete ${name} from the collection?`)) return;
-          await call(`api/documents?id=${encodeURIComponent(id)}`, { method: "DELETE" });
+          const failed = (error) => fail($("jobs").appendChild(make("li")), error.message);
+          await call(`api/documents?id=${encodeURIComponent(id)}`, { method: "DELETE" }).catch(failed);
           await list();
         };
-        const row = make("li", {}, make("span", { className: "name", textContent: name }), make("span", { className: "soft", textContent: `${passages} passages` }));
+        const row = make("li", {}, make("span", { className: "name", textContent: name }), make("span", { className: "soft", textContent: passages === 1 ? "1 passage" : `${passages} passages` }));
         if (found.deletable) row.append(remove);
         return row;
       }),
@@ -26,6 +29,8 @@ export function documents($, call, make) {
     const said = make("span", { textContent: `Sending ${files.length === 1 ? files[0].name : `${files.length} files`}` });
     const row = make("li", {}, bar, said);
     $("jobs").prepend(row);
+    const size = files.reduce((sum, file) => sum + file.size, 0);
+    if (size > megabytes * 2 ** 20) return fail(row, `More than ${megabytes} MB at once: send fewer or smaller files.`);
     const form = new FormData();
     for (const file of files) form.append("files", file, file.name);
     const request = new XMLHttpRequest();
@@ -34,7 +39,7 @@ export function documents($, call, make) {
     request.onload = () => {
       const told = JSON.parse(request.responseText || "{}");
       if (request.status >= 400) fail(row, told.error ?? request.statusText);
-      else watch(told.job, row, bar, said);
+      else watch(told.job, row, bar, said).catch((error) => fail(row, error.message));
     };
     request.open("POST", "api/documents");
     request.send(form);
@@ -49,7 +54,6 @@ export function documents($, call, make) {
     for (;;) {
       const state = await (await call(`api/jobs/${job}`)).json();
       said.textContent = state.told;
-      if (state.total) Object.assign(bar, { max: state.total, value: state.done });
       if (state.finished) {
         bar.remove();
         for (const bad of state.bad) row.append(make("span", { className: "bad", textContent: bad }));

@@ -1,12 +1,8 @@
 // What an answer is made of: each page with what was found on it, the text that was read, and how it was found.
 
-const SVG = "http://www.w3.org/2000/svg";
+import { make } from "./dom.js";
 
-function make(tag, properties = {}, ...children) {
-  const node = Object.assign(document.createElement(tag), properties);
-  node.append(...children);
-  return node;
-}
+const SVG = "http://www.w3.org/2000/svg";
 
 function page(source) {
   const image = make("img", { src: source.image, alt: `${source.name}, the page as it is`, loading: "lazy" });
@@ -72,9 +68,9 @@ function card(source) {
 
 let shown = [];
 
-export function evidence(panel, sources) {
+export function evidence(panel, sources, notices) {
   shown = sources;
-  panel.replaceChildren(...sources.map(card));
+  panel.replaceChildren(...notices.map((text) => make("p", { className: "note", textContent: text })), ...sources.map(card));
   if (!sources.length) panel.append(make("p", { className: "soft", textContent: "Nothing was found." }));
 }
 
