@@ -56,7 +56,8 @@ class Chat:
 
     def _relevant(self, question: str, hits: Sequence[Hit]) -> bool:
         leg = dense_leg(self.index)
-        return relevant(question, hits, self.config.least_evidence, [leg.name] if leg else [])
+        least, rows = self.config.least_evidence, self.index.count()
+        return relevant(question, hits, least, rows, [leg.name] if leg else [])
 
     def _standing_alone(self, question: str, history: Sequence[Message]) -> str:
         if not history or self._talk is None:
