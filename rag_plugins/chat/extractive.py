@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -20,10 +21,16 @@ from rag_plugins.vectors import FloatArray, SparseVector
 __all__ = ["Quote", "best_quotes"]
 
 _MOST = 3
-_AS_GOOD = 0.8
+_AS_GOOD = 0.7
 """Of the best sentence's score, what others need to be quoted beside it."""
 
-_LEAST_WORDS = 3
+_LEAST_WORDS = 4
+_FULL = 0.8
+"""Of a line's width; where the next word would have stood within it, the line was ended on purpose."""
+
+_DOUBT = re.compile(r"\[\?|\?\]")
+"""What encloses doubtful words in a context; their question marks end no sentence."""
+
 _READ = 80
 """Sentences that are compared, those of the best sources first."""
 
@@ -55,10 +62,33 @@ def best_quotes(question: str, sources: Sequence[Source], index: RagIndex) -> li
 
 def _sentences(sources: Sequence[Source]) -> Iterator[tuple[int, str]]:
     for source in sources:
-        for start, end in sentences(source.text):
-            text = " ".join(source.text[start:end].split())
-            if count_words(text) >= _LEAST_WORDS:
-                yield source.number, text
+        text = _DOUBT.sub("", source.text)
+        width = _width(text)
+        found = [part for start, end in sentences(text) for part in unwrapped(text, start, end, width)]
+        for part in dict.fromkeys(found):
+            if count_words(part) >= _LEAST_WORDS:
+                yield source.number, part
+
+
+def unwrapped(text: str, start: int, end: int, width: float) -> Iterator[str]:
+    """A sentence's lines joined, but where one ends early: what follows then stands alone, as a row does.
+
+    `width` is that of a full line, in characters.
+    """
+    first = start
+    for found in re.finditer(r"\n\s*(\S{1,12})", text[start:end]):
+        at = start + found.start()
+        line = at - (text.rfind("\n", 0, at) + 1)
+        if line + 1 + len(found[1]) <= _FULL * width:
+            yield " ".join(text[first:at].split())
+            first = at
+    yield " ".join(text[first:end].split())
+
+
+def _width(text: str) -> float:
+    """Of nine lines in ten that are not blank, in characters."""
+    lengths = [len(line) for line in text.split("\n") if line.strip()]
+    return float(np.quantile(lengths, 0.9)) if lengths else 0.0
 
 
 def _coverage(question: str, texts: Sequence[str], index: RagIndex) -> FloatArray:
