@@ -57,7 +57,7 @@ def best_quotes(question: str, sources: Sequence[Source], index: RagIndex) -> li
     scores = _coverage(question, texts, index) + _cosines(question, texts, index)
     least = _AS_GOOD * float(scores.max())
     best = [n for n in np.argsort(-scores, kind="stable")[:_MOST].tolist() if scores[n] >= least]
-    return [Quote(*found[n], float(scores[n])) for n in sorted(best)]
+    return [Quote(found[n][0], found[n][1], float(scores[n])) for n in sorted(best)]
 
 
 def _sentences(sources: Sequence[Source]) -> Iterator[tuple[int, str]]:
