@@ -6,6 +6,7 @@ RagPluginsError
 ├── MissingExtra           an optional dependency is absent           (also ImportError)
 ├── MissingProgram         an external program is absent
 ├── ModelNotFound          no weights under the name given
+├── ModelFailed            a language model gave no answer, or not all of it
 ├── CollectionMismatch     the collection was built with something else
 ├── SideError              the two sides of a passage were mixed      (also TypeError)
 ├── BadInput               refused before anything was done           (also ValueError)
@@ -34,6 +35,7 @@ __all__ = [
     "ConfigError",
     "MissingExtra",
     "MissingProgram",
+    "ModelFailed",
     "ModelNotFound",
     "QueryTooLong",
     "RagPluginsError",
@@ -68,6 +70,10 @@ class MissingProgram(RagPluginsError):
 
 class ModelNotFound(RagPluginsError):
     """No weights under the name given; the message lists where they were looked for."""
+
+
+class ModelFailed(RagPluginsError):
+    """A language model gave no answer, or not all of it; the message never repeats what it was sent."""
 
 
 class CollectionMismatch(RagPluginsError):

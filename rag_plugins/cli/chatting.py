@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +13,7 @@ from rag_plugins.cli.options import Collection, ConfigFile, Preset, Tenant, exis
 
 if TYPE_CHECKING:
     from rag_plugins.chat import Chat
+    from rag_plugins.chat.models import Framework
     from rag_plugins.index import RagIndex
 
 __all__ = ["chat"]
@@ -51,11 +54,7 @@ def chat(
     with RagIndex.open(db, config=read_config(preset, config), collection=collection, tenant=tenant) as index:
         talking = _chat(index, framework)
         if terminal:
-            from rich.console import Console
-
-            from rag_plugins.chat.terminal import talk_in_terminal
-
-            talk_in_terminal(talking, Console())
+            _talk(talking)
             return
         from rag_plugins.chat.serving.run import serve
 
@@ -63,12 +62,25 @@ def chat(
         serve(talking, name, host=host, port=port, token=token, upload=upload, ready=_say)
 
 
-def _chat(index: RagIndex, framework: str) -> Chat:
+def _chat(index: RagIndex, framework: Framework) -> Chat:
     from rag_plugins.chat import Chat
     from rag_plugins.chat.models import make_talk
 
     llm = index.config.chat.llm
-    return Chat(index, make_talk(llm, framework) if llm else None)  # pyright: ignore[reportArgumentType]
+    return Chat(index, make_talk(llm, framework) if llm else None)
+
+
+def _talk(chat: Chat) -> None:
+    from rich.console import Console
+
+    from rag_plugins.chat.terminal import talk_in_terminal
+
+    if not sys.stdin.isatty():
+        talk_in_terminal(chat, Console(), lambda _: input())
+        return
+    with suppress(ImportError):  # Not on Windows; with it `input` has lines to go back to and to edit.
+        import readline  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    talk_in_terminal(chat, Console())
 
 
 def _say(address: str) -> None:

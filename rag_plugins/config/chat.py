@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -10,11 +11,14 @@ from rag_plugins.config.frozen import Frozen
 
 __all__ = ["ChatConfig", "LlmConfig"]
 
+_KEY = re.compile(r"(^|_)(key|token|secret|password)$", re.IGNORECASE)
+
 
 class LlmConfig(Frozen):
     """A language model. Keys come from the environment, under the name that each provider documents.
 
-    Either a `provider`, or the full name of a chat model's class of the framework, with its `arguments`.
+    Either a `provider`, or the full name of a chat model's class of the framework, with its `arguments`:
+    these are all that it is told.
     """
 
     provider: Literal["openai", "ollama", "llama.cpp", "anthropic"] | None = None
@@ -24,6 +28,9 @@ class LlmConfig(Frozen):
     ] = None
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     max_tokens: Annotated[int, Field(ge=1, description="of an answer")] = 1024
+    timeout: Annotated[
+        float, Field(gt=0, allow_inf_nan=False, description="seconds for the first words, and the next ones")
+    ] = 60.0
     class_name: Annotated[
         str | None, Field(alias="class", pattern=r"^\w+(\.\w+)+$", description="such as package.ChatModel")
     ] = None
@@ -33,6 +40,8 @@ class LlmConfig(Frozen):
     def _one_of_both(self) -> Self:
         if (self.provider is None) == (self.class_name is None):
             raise ValueError("expected a provider, or a class with its arguments: one of both")
+        if keys := [name for name in self.arguments if _KEY.search(name)]:
+            raise ValueError(f"{keys} in arguments: keys come from the environment, as each class documents")
         if self.class_name is None and self.arguments:
             raise ValueError("arguments are those of a class; a provider has settings of its own")
         return self

@@ -9,6 +9,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel, RunnablePassthrough
 
+from rag_plugins.errors import ConfigError
 from rag_plugins.faces.expansion import PROMPT, Wish
 from rag_plugins.faces.talking import Message
 
@@ -35,7 +36,12 @@ def expander(llm: Runnable[Any, Any], prompt: str = PROMPT, n: int = 3) -> Runna
 
 
 def talk(model: BaseChatModel) -> Callable[[Sequence[Message]], Iterator[str]]:
-    """A chat model as what the chat takes: messages to the pieces of the next one, as they come."""
+    """A chat model as what the chat takes: messages to the pieces of the next one, as they come.
+
+    Raises `ConfigError` for what is none.
+    """
+    if not isinstance(model, BaseChatModel):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigError(f"got {type(model).__name__}, expected a chat model of LangChain's (BaseChatModel)")
 
     def pieces(messages: Sequence[Message]) -> Iterator[str]:
         for chunk in model.stream([(message.role, message.text) for message in messages]):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from llama_index.core.base.llms.base import BaseLLM
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 
+from rag_plugins.errors import ConfigError
 from rag_plugins.faces.expansion import PROMPT, Wish
 from rag_plugins.faces.talking import Message
 from rag_plugins.llama_index.foreign import from_llama_index
@@ -24,7 +25,12 @@ def expander(llm: BaseLLM, prompt: str = PROMPT, n: int = 3) -> Callable[[str], 
 
 
 def talk(llm: BaseLLM) -> Callable[[Sequence[Message]], Iterator[str]]:
-    """An LLM as what the chat takes: messages to the pieces of the next one, as they come."""
+    """An LLM as what the chat takes: messages to the pieces of the next one, as they come.
+
+    Raises `ConfigError` for what is none.
+    """
+    if not isinstance(llm, BaseLLM):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigError(f"got {type(llm).__name__}, expected an LLM of LlamaIndex' (BaseLLM)")
 
     def pieces(messages: Sequence[Message]) -> Iterator[str]:
         given = [ChatMessage(role=MessageRole(message.role), content=message.text) for message in messages]
