@@ -1,17 +1,26 @@
-"""What `make docs` takes from outside docs/: the project's own files, and the list of public names."""
+"""What `make docs` takes from outside docs/: the project's own files, public names, and pictures."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+from drawings import figure
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 import rag_plugins
 
 ROOT = Path(__file__).parents[1]
-PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "CONTRIBUTING.md", "CHANGELOG.md": "CHANGELOG.md"}
+PAGES = {
+    "README.md": "index.md",
+    "README.zh.md": "README.zh.md",
+    "CONTRIBUTING.md": "CONTRIBUTING.md",
+    "CHANGELOG.md": "CHANGELOG.md",
+}
 TEXTS = {"LICENSE": "LICENSE.txt"}
+DRAWING = re.compile(r"<!-- drawing: ([\w-]+) -->")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -21,6 +30,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, page, content=_bent(content) if name in PAGES else content))
     files.append(File.generated(config, "api/rag_plugins.md", content=_reference()))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Put the pictures in, drawn here and now."""
+    return DRAWING.sub(lambda found: figure(found[1]), markdown)
 
 
 def _bent(markdown: str) -> str:
