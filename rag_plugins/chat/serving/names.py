@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 from rag_plugins.index import RagIndex
 from rag_plugins.ingest.manifest import Manifest
@@ -13,7 +12,8 @@ from rag_plugins.text import digest
 
 __all__ = ["Named", "documents_of", "shown", "without_paths"]
 
-_FOLDERS = re.compile(r"(?<![\w:/.])/(?:[^\s/'\",;:]+/)+")
+_FOLDER = r"[^\s/'\",;:](?:[^\n/'\",;:]*[^\s/'\",;:])?/"
+_FOLDERS = re.compile(rf"(?<![\w:/.])/(?:{_FOLDER})+")
 """Of a path from the root, all but its last name; not of a URL."""
 
 
@@ -46,8 +46,4 @@ def shown(name: str) -> str:
 
 def without_paths(text: str) -> str:
     """A message with files by their names alone."""
-    # These may have spaces in them, at which the pattern would stop.
-    known = {tempfile.gettempdir(), str(Path.home()), str(Path.cwd())} - {"/"}
-    for folder in sorted(known, key=len, reverse=True):
-        text = re.sub(rf"{re.escape(folder)}/(?:[^\s/'\",;:]+/)*", "", text)
     return _FOLDERS.sub("", text)
