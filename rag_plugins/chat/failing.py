@@ -5,6 +5,7 @@ Clients put keys and prompts into their messages: none of them is repeated, nor 
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Generator, Iterator, Mapping, Sequence
 
 from rag_plugins.chat.messages import Message, Talk
@@ -44,17 +45,24 @@ def guarded(talk: Talk, who: str = "the language model", key: str = "") -> Talk:
             for text in stream:
                 begun = True
                 yield text
+        except GeneratorExit:
+            _close(stream)
+            # Streams of OpenAI's and Anthropic's clients and their iterators hold one another.
+            gc.collect()
+            raise
         except RagPluginsError:
             raise
         except Exception as error:
             reason = _reason(error, key or "the environment variable of its key", begun)
-        finally:
-            if isinstance(stream, Generator):
-                stream.close()
         if reason or not begun:
             raise ModelFailed(f"{who} {reason or 'gave no text: raise chat.llm.max_tokens, or ask again'}")
 
     return pieces
+
+
+def _close(stream: Iterator[str]) -> None:
+    if isinstance(stream, Generator):
+        stream.close()
 
 
 def _reason(error: BaseException, key: str, begun: bool) -> str:

@@ -65,7 +65,7 @@ def model(kind, server, **settings):
     if provider == "llama.cpp":
         server.key = "none"
     url = server.url + PATHS[provider]
-    settings = {"model": "claude-sonnet-4-0" if provider == "anthropic" else "stub"} | settings
+    settings = {"model": "claude-sonnet-4-5" if provider == "anthropic" else "stub"} | settings
     return make_talk(LlmConfig(provider=provider, base_url=url, **settings), framework)
 
 
