@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 
 from llama_index.core.schema import MetadataMode, NodeRelationship, RelatedNodeInfo, TextNode
+from llama_index.core.vector_stores.utils import node_to_metadata_dict
+from pymilvus import DataType, MilvusClient
 
 from rag_plugins import Config, RagIndex, migrate
 from rag_plugins.llama_index import HybridRetriever, MatryoshkaEmbedding
@@ -36,28 +38,10 @@ def node(id: str, text: str) -> TextNode:
 
 
 def fill(uri: str, nodes: list[TextNode]) -> None:
-    """What was there: LlamaIndex' store, or where it is not installed what it writes, field by field.
+    """What was there: schema and rows as LlamaIndex' MilvusVectorStore writes them, by pymilvus alone.
 
     llama-index-vector-stores-milvus 1.2 asks for pymilvus 2 and cannot be installed beside pymilvus 3.
     """
-    try:
-        from llama_index.vector_stores.milvus import MilvusVectorStore
-    except ImportError:
-        fill_as_it_would(uri, nodes)
-        return
-    # Its asynchronous client wants a running event loop.
-    store = MilvusVectorStore(
-        uri=uri, collection_name="manuals", dim=384, similarity_metric="COSINE", use_async_client=False
-    )
-    store.add(nodes)
-    store.client.close()
-
-
-def fill_as_it_would(uri: str, nodes: list[TextNode]) -> None:
-    """The schema and the rows of MilvusVectorStore, by pymilvus alone."""
-    from llama_index.core.vector_stores.utils import node_to_metadata_dict
-    from pymilvus import DataType, MilvusClient
-
     client = MilvusClient(uri)
     schema = client.create_schema(auto_id=False, enable_dynamic_field=True)
     for name in ("id", "doc_id", "text"):

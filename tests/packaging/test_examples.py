@@ -18,14 +18,3 @@ def test_reranking_alone(tmp_path, monkeypatch, capsys):
     assert len(lines) == 5
     assert float(lines[0].split()[0]) >= float(lines[1].split()[0])
     assert lines[4].startswith(f"{tmp_path.name} runs on ")
-
-
-def test_dual_mode(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["dual_mode.py"])
-    runpy.run_path(str(EXAMPLES / "dual_mode.py"))
-    told, shown = capsys.readouterr().out.split("=== blue mountains")
-
-    assert "'12 Nm' is on page 1 of pump.png, in (Box(left=0.5" in told
-    assert "untrusted" in shown
-    assert ' 1, source "plan.png", page 1>>' in shown
-    assert "the first page is a picture of (1240, 900) pixels" in shown
