@@ -97,7 +97,7 @@ def prefixes() -> Drawing:
     lines = (
         (WARM, _shares(turned, _SHORTLIST), f"rotated, best {_SHORTLIST} kept", -1, 0, -10),
         (COOL, _shares(turned, _K), f"rotated, best {_K} kept", 5, -6, -12),
-        (INK, _shares(plain, _K), f"cut as they are, best {_K} kept", -1, 0, 56),
+        (INK, _shares(plain, _K), f"cut as they are, best {_K} kept", -1, 0, 84),
     )
     for tone, values, name, at, right, below in lines:
         points = [(x(width), 250 - 220 * value) for width, value in zip(widths, values, strict=True)]

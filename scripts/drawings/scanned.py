@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from textwrap import wrap
@@ -40,12 +40,13 @@ def flow() -> Drawing:
     cited = _boxes(hits, quote)
     origin = hits[0].passage.provenance
     assert origin is not None
-    words = [
+    # Passages overlap: a word may be in two of them.
+    words = {
         word.box
         for passage in passages
         if passage.provenance and passage.provenance.source == origin.source
         for word in passage.provenance.words
-    ]
+    }
     return _draw(quote, hits[0], words, cited, image.height / image.width)
 
 
@@ -56,7 +57,7 @@ def _boxes(hits: Sequence[Hit], quote: str) -> tuple[Box, ...]:
     return next(hit.passage.cite(*match.span()).boxes for hit, match in found if match)
 
 
-def _draw(quote: str, hit: Hit, words: list[Box], cited: tuple[Box, ...], tall: float) -> Drawing:
+def _draw(quote: str, hit: Hit, words: Collection[Box], cited: tuple[Box, ...], tall: float) -> Drawing:
     origin = hit.passage.provenance
     assert origin is not None
     canvas = Canvas(652)
@@ -74,7 +75,7 @@ def _draw(quote: str, hit: Hit, words: list[Box], cited: tuple[Box, ...], tall: 
     )
 
 
-def _page(canvas: Canvas, words: list[Box], cited: tuple[Box, ...], tall: float) -> None:
+def _page(canvas: Canvas, words: Collection[Box], cited: tuple[Box, ...], tall: float) -> None:
     left, top, width = 1, 24, 160
     canvas.text(0, 14, "The scan", bold=True)
     canvas.box(left, top, width, width * tall, fill=0.03)

@@ -118,7 +118,7 @@ class Canvas:
     def drawing(self, label: str, caption: str) -> Drawing:
         """What was drawn; `label` is for those who do not see it."""
         svg = (
-            f'<svg viewBox="-1 -1 {WIDTH + 2} {self._height + 2:.0f}" role="img" '
+            f'<svg data-search-exclude="" viewBox="-1 -1 {WIDTH + 2} {self._height + 2:.0f}" role="img" '
             f'aria-label="{escape(label)}" '
             'xmlns="http://www.w3.org/2000/svg" style="width:100%;max-width:520px" '
             f'font-family="inherit">{"".join(self._parts)}</svg>'

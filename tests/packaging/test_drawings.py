@@ -133,6 +133,10 @@ def test_the_flow_ends_on_lines_of_the_page() -> None:
     page = next(box for box in picture.iter(f"{SVG}rect"))
     bottom = float(page.attrib["y"]) + float(page.attrib["height"])
 
+    words = [box for box in picture.iter(f"{SVG}rect") if box.get("fill-opacity") == "0.35"]
+
+    assert f"{len(words)} words, each with" in texts("flow")
+    assert len(words) == len({tuple(box.attrib.items()) for box in words}) > 100
     assert 1 <= len(cited) <= 6
     assert all(float(box.attrib["y"]) < bottom for box in cited)
     assert "moisture can creep" in " ".join(texts("flow")) and "[1] bulletin-sb-2019-07.jpg, page 1" in texts(
