@@ -11,11 +11,11 @@ from textwrap import wrap
 from drawings.encoders import EXACT
 from drawings.svg import COOL, INK, SMALL, WARM, WIDTH, Canvas, Drawing, shown
 from rag_plugins import Config, Hit, RagIndex
-from rag_plugins.chat.extractive import best_quotes
+from rag_plugins.chat.extractive import Quote, best_quotes
 from rag_plugins.chat.sources import sources_of
 from rag_plugins.config import Bm25Leg, DenseLeg, RobustLeg
 from rag_plugins.demo.examples import example_documents
-from rag_plugins.types import Box, Provenance, embed_text
+from rag_plugins.types import Box, Citation, embed_text
 
 __all__ = ["flow"]
 
@@ -34,43 +34,39 @@ def flow() -> Drawing:
             index.ingest([examples / name for name in _FILES], root=examples)
             hits, passages = index.search(QUESTION, k=3), index.find()
             context = index.context(hits)
-            quote = best_quotes(QUESTION, sources_of(context, hits), index)[0].text
+            quote = best_quotes(QUESTION, sources_of(context, hits), index)[0]
             image = hits[0].page_image()
     assert image is not None
-    cited = _boxes(hits, quote)
-    origin = hits[0].passage.provenance
-    assert origin is not None
+    hit, cited = _cited(hits, quote.text)
     # Passages overlap: a word may be in two of them.
     words = {
         word.box
         for passage in passages
-        if passage.provenance and passage.provenance.source == origin.source
+        if passage.provenance and passage.provenance.source == cited.source
         for word in passage.provenance.words
     }
-    return _draw(quote, hits[0], words, cited, image.height / image.width)
+    return _draw(quote, hit, words, cited, image.height / image.width)
 
 
-def _boxes(hits: Sequence[Hit], quote: str) -> tuple[Box, ...]:
-    """Where the quote stands: its words, over line ends, in the text of a hit."""
+def _cited(hits: Sequence[Hit], quote: str) -> tuple[Hit, Citation]:
+    """The hit that the quote is from and where it stands there: its words, over line ends."""
     pattern = r"\s+".join(map(re.escape, quote.split()))
     found = ((hit, re.search(pattern, hit.passage.llm_text)) for hit in hits)
-    return next(hit.passage.cite(*match.span()).boxes for hit, match in found if match)
+    return next((hit, hit.passage.cite(*match.span())) for hit, match in found if match)
 
 
-def _draw(quote: str, hit: Hit, words: Collection[Box], cited: tuple[Box, ...], tall: float) -> Drawing:
-    origin = hit.passage.provenance
-    assert origin is not None
+def _draw(quote: Quote, hit: Hit, words: Collection[Box], cited: Citation, tall: float) -> Drawing:
     canvas = Canvas(652)
-    _page(canvas, words, cited, tall)
-    _told(canvas, origin, len(words))
-    _sides(canvas, hit, quote)
+    _page(canvas, words, cited.boxes, tall)
+    _told(canvas, hit, len(words))
+    _sides(canvas, hit, quote.text)
     _found(canvas, hit)
-    _answer(canvas, quote, origin)
+    _answer(canvas, quote, cited)
     return canvas.drawing(
         "A scanned page with a box for each recognised word; below it the two sides of its passage, the "
         "search, the answer, and the lines of the answer marked on the page.",
         f"All of it is from one run over three of the example documents: {len(words)} words as Tesseract "
-        f"found them on {origin.source}, the two sides of the passage, its rank in each leg, the sentence "
+        f"found them on {cited.source}, the two sides of the passage, its rank in each leg, the sentence "
         "that is quoted without a language model, and the lines that it cites, marked on the page.",
     )
 
@@ -85,10 +81,11 @@ def _page(canvas: Canvas, words: Collection[Box], cited: tuple[Box, ...], tall: 
         canvas.box(x, y, *size, tone=tone, fill=fill, edge=float(tone == WARM), round=0.5)
 
 
-def _told(canvas: Canvas, origin: Provenance, words: int) -> None:
+def _told(canvas: Canvas, hit: Hit, words: int) -> None:
+    origin = hit.passage.provenance
     canvas.arrow((164, 60), (186, 60))
     canvas.text(192, 54, "OCR", bold=True)
-    sure = "" if origin.confidence is None else f"confidence {shown(origin.confidence)}"
+    sure = "" if origin is None or origin.confidence is None else f"confidence {shown(origin.confidence)}"
     canvas.lines(192, 74, [f"{words} words, each with", "its box and confidence;", f"this passage: {sure}"])
     canvas.lines(192, 140, ["One passage,", "two sides that", "never mix:"])
     canvas.arrow((287, 184), (287, 264), tone=WARM)
@@ -140,11 +137,16 @@ def _found(canvas: Canvas, hit: Hit) -> None:
     canvas.arrow((287, 512), (287, 530), tone=WARM)
 
 
-def _answer(canvas: Canvas, quote: str, origin: Provenance) -> None:
+def _answer(canvas: Canvas, quote: Quote, cited: Citation) -> None:
     canvas.box(0, 532, WIDTH, 118, tone=WARM, fill=0.08)
     canvas.text(8, 550, "Answer", bold=True, tone=WARM)
-    said = wrap(f"“{quote}” [1]", 56)
+    said = wrap(f"“{quote.text}” [{quote.number}]", 56)
     canvas.lines(8, 570, said[:4])
     canvas.text(
-        WIDTH - 8, 642, f"[1] {origin.source}, page {origin.page}", size=SMALL, anchor="end", tone=WARM
+        WIDTH - 8,
+        642,
+        f"[{quote.number}] {cited.source}, page {cited.page}",
+        size=SMALL,
+        anchor="end",
+        tone=WARM,
     )
