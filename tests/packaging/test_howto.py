@@ -94,9 +94,13 @@ def _shell(arguments):
     assert not exit.value.code, arguments
 
 
+def _has_openai_like():
+    return find_spec("llama_index.llms") and find_spec("llama_index.llms.openai_like")
+
+
 def _command(line):
     arguments = shlex.split(line, comments=True)[1:]
-    if "llama-index" in arguments and not find_spec("llama_index.llms.openai_like"):
+    if "llama-index" in arguments and not _has_openai_like():
         return  # No package of the tests' own.
     if arguments[0] != "chat":
         return _shell(arguments)
