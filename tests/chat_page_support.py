@@ -154,7 +154,7 @@ def scan(*lines: str) -> bytes:
     page = Image.new("L", (1240, 1754), 255)
     font = ImageFont.load_default(44)
     for number, line in enumerate(lines):
-        ImageDraw.Draw(page).text((110, 200 + 90 * number), line, fill=0, font=font)
+        ImageDraw.Draw(page).text((110, 200 + 60 * number), line, fill=0, font=font)
     out = BytesIO()
     page.save(out, "PNG", dpi=(150, 150))
     return out.getvalue()

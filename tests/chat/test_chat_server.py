@@ -61,7 +61,7 @@ def test_a_filter_by_document_or_metadata_leaves_the_rest_out(client):
     assert "38 Nm" not in client.ask(QUESTION, filter=chosen).text
     chosen[0]["value"] = keys["pump.md"]
     assert "38 Nm" in client.ask(QUESTION, filter=chosen).answer
-    named = [{"key": "source", "operator": "includes", "value": "FILTER"}]
+    named = [{"key": "source", "operator": "includes", "value": "FILTER.md"}]
     assert "38 Nm" not in client.ask(QUESTION, filter=named).text
 
 
