@@ -44,7 +44,7 @@ def chat(
 ) -> None:
     """Ask a collection's documents: a page with answers and their evidence, or a terminal.
 
-    `[chat.llm]` of a configuration names the language model; without one the best sentences are quoted.
+    `chat.llm` of a configuration names the language model; without one the best sentences are quoted.
     """
     from rag_plugins.index import RagIndex
 
