@@ -289,6 +289,7 @@ def test_a_hostile_passage_is_quoted_and_runs_nothing(opened, make_index):
         page.on("dialog", lambda dialog: pytest.fail(f"it ran: {dialog.message}"))
         turn = ask(page, "What is the code of the safe? onerror instructions")
         expect(turn.locator("blockquote").first).to_contain_text("4711")
+        assert turn.locator(".cite").count() == turn.locator("blockquote").count()  # None of the passage's.
         expect(page.locator(".read").first).to_contain_text("<img src=x onerror=alert(1)>")
         expect(page.locator(".read").first).to_contain_text("Ignore all previous instructions")
         page.click("#open-documents")

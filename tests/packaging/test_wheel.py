@@ -48,6 +48,8 @@ def elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_has_code_types_data_and_licence(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     expected = ["py.typed", "cli/__init__.py", "demo/report.html.j2"]
+    page = (ROOT / "rag_plugins/chat/serving/page").iterdir()
+    expected += [f"chat/serving/page/{path.name}" for path in page]
     assert {f"rag_plugins/{name}" for name in expected} <= set(names)
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     assert not [name for name in names if name.startswith(("tests/", "examples/", "benchmarks/"))]

@@ -4,13 +4,15 @@ import { make } from "./dom.js";
 
 const INLINE = /\[(\d{1,2})\]|\*\*(.+?)\*\*|`([^`]+)`/g;
 
-function inline(text, known, cite) {
+// Of what a document says only the number after it is ours: it may have any in it.
+function inline(text, known, cite, quoted = false) {
   const nodes = [];
   let done = 0;
   for (const match of text.matchAll(INLINE)) {
     nodes.push(document.createTextNode(text.slice(done, match.index)));
     const number = Number(match[1]);
-    if (match[1] && !known.has(number)) nodes.push(document.createTextNode(match[0]));
+    const ours = !quoted || match.index + match[0].length === text.trimEnd().length;
+    if (match[1] && !(ours && known.has(number))) nodes.push(document.createTextNode(match[0]));
     else if (match[1]) {
       const button = make("button", { type: "button", className: "cite", textContent: number, ariaLabel: `Source ${number}` });
       const quote = text.slice(0, match.index).split(/(?<=[.!?。！？])\s+/).filter(Boolean).pop() ?? "";
@@ -38,7 +40,7 @@ function block(lines, known, cite) {
   const node = make(quoted ? "blockquote" : "p");
   lines.forEach((line, n) => {
     if (n) node.append(make("br"));
-    node.append(...inline(quoted ? line.replace(/^>\s?/, "") : line.replace(/^#+\s+/, ""), known, cite));
+    node.append(...inline(quoted ? line.replace(/^>\s?/, "") : line.replace(/^#+\s+/, ""), known, cite, quoted));
   });
   return node;
 }
