@@ -37,6 +37,8 @@ def talk_in_terminal(chat: Chat, console: Console, ask: Callable[[str], str] = i
         try:
             line = ask("> ").strip()
         except EOFError:
+            if console.is_terminal:  # Ctrl-D ends no line.
+                console.print()
             return
         except KeyboardInterrupt:  # Of a line that was begun.
             console.print()
