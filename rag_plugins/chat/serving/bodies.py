@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import suppress
+from threading import Lock
+from typing import Self
 
-from anyio import CancelScope
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
@@ -43,14 +43,40 @@ class Answer(StreamingResponse):
     """Server-sent events; their generator is closed also when the page has gone: a model would write on."""
 
     def __init__(self, events: Generator[bytes]) -> None:
-        super().__init__(events, media_type="text/event-stream")
-        self._events = events
+        self._events = _Closable(events)
+        super().__init__(self._events, media_type="text/event-stream")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send them."""
         try:
             await super().__call__(scope, receive, send)
         finally:
-            # At shutdown it may be at work still, and is then dropped with its thread.
-            with CancelScope(shield=True), suppress(ValueError):
-                await run_in_threadpool(self._events.close)
+            self._events.close()
+
+
+class _Closable:
+    """A generator that may be closed while a thread is at work in it, and then ends with that work."""
+
+    def __init__(self, events: Generator[bytes]) -> None:
+        self._events = events
+        self._working = Lock()
+        self._closed = False
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            with self._working:
+                return next(self._events)
+        finally:
+            if self._closed:
+                self.close()
+
+    def close(self) -> None:
+        self._closed = True
+        if self._working.acquire(blocking=False):
+            try:
+                self._events.close()
+            finally:
+                self._working.release()
