@@ -16,5 +16,5 @@ def reading_size(data: bytes, width: int = 1000) -> bytes | None:
         return None
     image.thumbnail((width, 2 * width))
     out = BytesIO()
-    image.save(out, "WEBP", quality=60, method=4)
+    image.save(out, "WEBP", quality=60, method=2)
     return out.getvalue()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from importlib.resources import files
 
 from starlette.applications import Starlette
@@ -37,6 +38,9 @@ _MOST_FILES = 100
 _MEGABYTE = 1 << 20
 _LOOKED_AT = 200
 """Passages whose metadata say which keys there are to filter by."""
+
+_KEPT = 100
+"""Page images, some 50 KB each, that are not made anew when they are looked at again."""
 
 _SOMETHING = "Something went wrong on the server: its log says what."
 
@@ -100,6 +104,7 @@ class _Server:
         self._name = name
         self._uploads = Uploads(chat.index) if upload else None
         self._images: set[str] = set()
+        self._picture = lru_cache(_KEPT)(self._made)
 
     async def page(self, request: Request) -> Response:
         return Response((_PAGE / "index.html").read_text("utf-8"), media_type="text/html")
@@ -143,7 +148,7 @@ class _Server:
         asset = request.path_params["asset"]
         if asset not in self._images:  # Only what an answer has shown: the store may hold other tenants'.
             raise HTTPException(404, "there is no such image")
-        data = await run_in_threadpool(lambda: reading_size(self._chat.index.assets.get(asset)))
+        data = await run_in_threadpool(self._picture, asset)
         if data is None:
             raise HTTPException(404, "the image is damaged")
         return Response(data, media_type="image/webp")
@@ -151,6 +156,9 @@ class _Server:
     def close(self) -> None:
         if self._uploads:
             self._uploads.close()
+
+    def _made(self, asset: str) -> bytes | None:
+        return reading_size(self._chat.index.assets.get(asset))
 
     def _writable(self) -> Uploads:
         if self._uploads is None:

@@ -59,7 +59,7 @@ function card(source) {
   node.id = `source-${source.number}`;
   node.tabIndex = -1;
   if (source.image) node.append(page(source));
-  node.append(make("p", { className: "caption", textContent: "The text that the answer was made from:" }), read(source));
+  node.append(make("p", { className: "caption", textContent: "The text that was read:" }), read(source));
   for (const hit of source.hits) {
     node.append(make("details", {}, make("summary", { textContent: `How it was found (score ${hit.score})` }), trace(hit)));
   }
