@@ -144,9 +144,9 @@ def running(*arguments: str | Path, seconds=120):
         told = next((line for line in process.stdout if "http" in line), "nothing")
         yield process, re.search(r"http://\S+", told)[0]
     finally:
+        process.terminate()
+        process.communicate()  # Until it has ended; the guard kills it where it does not.
         guard.cancel()
-        process.kill()
-        process.communicate()
 
 
 def scan(*lines: str) -> bytes:
