@@ -15,7 +15,8 @@ function inline(text, known, cite, quoted = false) {
     if (match[1] && !(ours && known.has(number))) nodes.push(document.createTextNode(match[0]));
     else if (match[1]) {
       const button = make("button", { type: "button", className: "cite", textContent: number, ariaLabel: `Source ${number}` });
-      const quote = text.slice(0, match.index).split(/(?<=[.!?。！？])\s+/).filter(Boolean).pop() ?? "";
+      const before = text.slice(0, match.index);
+      const quote = quoted ? before : (before.split(/(?<=[.!?。！？])\s+/).filter(Boolean).pop() ?? "");
       button.onclick = () => cite(number, quote, button);
       nodes.push(button);
     } else nodes.push(match[2] ? make("strong", { textContent: match[2] }) : make("code", { textContent: match[3] }));

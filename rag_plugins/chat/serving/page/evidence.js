@@ -74,8 +74,22 @@ export function evidence(panel, sources, notices) {
   if (!sources.length) panel.append(make("p", { className: "soft", textContent: "Nothing was found." }));
 }
 
-// The lines of a page that a quote is on, by the words they share with it.
+// The lines of a page that a quote stands on; where it is no quote, those that share most of their words with it.
 function linesOf(source, quote) {
+  const bare = (text) => text.toLowerCase().replace(/[^\p{L}\p{N}]/gu, "");
+  const asked = bare(quote);
+  let page = "";
+  const spans = source.lines.map(({ text, box }) => {
+    const start = page.length;
+    page += bare(text);
+    return { start, end: page.length, box };
+  });
+  const at = asked ? page.indexOf(asked) : -1;
+  if (at < 0) return alike(source, quote);
+  return spans.filter(({ start, end }) => start < at + asked.length && end > at).map(({ box }) => box);
+}
+
+function alike(source, quote) {
   const words = (text) => new Set(text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? []);
   const wanted = words(quote);
   const scored = source.lines.map(({ text, box }) => {
