@@ -14,9 +14,9 @@ from rich.text import Text
 
 from rag_plugins.chat.answering import Chat
 from rag_plugins.chat.messages import End, Event, Evidence, Message, Piece
-from rag_plugins.chat.serving.names import shown
 from rag_plugins.chat.sources import Source
 from rag_plugins.errors import RagPluginsError
+from rag_plugins.text import file_name
 
 __all__ = ["talk_in_terminal"]
 
@@ -138,7 +138,7 @@ class _Answer:
 
 
 def _label(source: Source) -> str:
-    return ", ".join(filter(None, (shown(source.name), source.origin)))
+    return ", ".join(filter(None, (file_name(source.name), source.origin)))
 
 
 def _plain(text: str, style: str = "") -> Text:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from rag_plugins.context.merging import Excerpt
+from rag_plugins.text import file_name
 from rag_plugins.types import Passage
 
 __all__ = ["Mark", "Piece", "caption", "pieces"]
@@ -60,8 +61,11 @@ def pieces(excerpt: Excerpt, nonce: str, flag_below: float) -> Iterator[Piece]:
 
 
 def caption(source: str, page: object = None, nonce: str = "") -> tuple[str, list[Mark]]:
-    """File and page in one line of a prompt, and what was marked in them: names are untrusted too."""
-    name, marks = _label(source, nonce)
+    """File and page in one line of a prompt, and what was marked in them: names are untrusted too.
+
+    Folders of this machine are no business of a model: of a path from the root the name is given alone.
+    """
+    name, marks = _label(file_name(source), nonce)
     if page is None:
         return f'source "{name}"', marks
     number, more = _label(str(page), nonce)

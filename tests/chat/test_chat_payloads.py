@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag_plugins.chat import End, Evidence, Piece, Source
-from rag_plugins.chat.serving.names import shown, without_paths
+from rag_plugins.chat.serving.names import without_paths
 from rag_plugins.chat.serving.payloads import failed, sent
 from rag_plugins.chat.sources import Found, Line
 from rag_plugins.evidence import StageRow
+from rag_plugins.text import file_name
 from rag_plugins.types import Box
 
 BOX = Box(0.1, 0.2, 0.33333333, 0.25)
@@ -74,5 +75,6 @@ def test_messages_name_files_without_their_folders(message, told):
 
 
 def test_a_document_is_shown_by_its_name_alone_where_its_path_is_from_the_root():
-    assert shown("/home/ann/scans/pump.tif") == "pump.tif"
-    assert shown("scans/pump.tif") == "scans/pump.tif" and shown("pump") == "pump"
+    assert file_name("/home/ann/scans/pump.tif") == "pump.tif"
+    assert file_name("scans/pump.tif") == "scans/pump.tif" and file_name("pump") == "pump"
+    assert file_name("C:/scans/pump.tif") == "pump.tif"

@@ -56,6 +56,11 @@ class TestBlocks:
         assert (context.text, context.blocks, context.notices) == ("", (), ())
         assert format_context([], budget=5).text == ""
 
+    def test_folders_of_this_machine_do_not_reach_the_model(self):
+        found = hits(passage("Text.", source="/home/ann/scans/pump.tif", doc_id="pump"))
+        context = format_context(found)
+        assert 'source "pump.tif", page 1' in context.text and "ann" not in context.text
+
     def test_a_passage_without_a_file_is_named_by_its_document(self):
         context = format_context([Hit(Passage("a" * 64, "notes", (), "Text."), 1.0)])
 

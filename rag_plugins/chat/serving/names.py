@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import PurePath
 
 from rag_plugins.index import RagIndex
 from rag_plugins.ingest.manifest import Manifest
-from rag_plugins.text import digest
+from rag_plugins.text import digest, file_name
 
-__all__ = ["Named", "documents_of", "shown", "without_paths"]
+__all__ = ["Named", "documents_of", "without_paths"]
 
 _FOLDER = r"[^\s/'\",;:](?:[^\n/'\",;:]*[^\s/'\",;:])?/"
 _FOLDERS = re.compile(rf"(?<![\w:/.])/(?:{_FOLDER})+")
@@ -32,16 +31,10 @@ def documents_of(index: RagIndex) -> list[Named]:
     # Read anew each time: on a server other processes write too.
     records = Manifest(index.store.state, index.tenant)
     named = [
-        Named(digest(record.doc_id)[:16], shown(record.doc_id), record.doc_id, len(record.ids))
+        Named(digest(record.doc_id)[:16], file_name(record.doc_id), record.doc_id, len(record.ids))
         for record in records
     ]
     return sorted(named, key=lambda document: (document.name, document.key))
-
-
-def shown(name: str) -> str:
-    """A file's name alone, where a name is a path from the root of a machine."""
-    path = PurePath(name)
-    return path.name if path.is_absolute() else name
 
 
 def without_paths(text: str) -> str:

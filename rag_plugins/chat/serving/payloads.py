@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from rag_plugins.chat.messages import End, Event, Evidence
-from rag_plugins.chat.serving.names import shown, without_paths
+from rag_plugins.chat.serving.names import without_paths
 from rag_plugins.chat.sources import Source
 from rag_plugins.evidence import StageRow
+from rag_plugins.text import file_name
 from rag_plugins.types import Box
 
 __all__ = ["failed", "sent"]
@@ -41,7 +42,7 @@ def _event(event: str, **data: Any) -> bytes:
 def _source(source: Source) -> dict[str, Any]:
     return {
         "number": source.number,
-        "name": shown(source.name),
+        "name": file_name(source.name),
         "origin": source.origin,
         "image": source.image and f"api/image/{source.image}",
         "boxes": [_box(box) for box in source.boxes],

@@ -13,11 +13,12 @@ from threading import Event
 from typing import IO
 from uuid import uuid4
 
-from rag_plugins.chat.serving.names import shown, without_paths
+from rag_plugins.chat.serving.names import without_paths
 from rag_plugins.errors import BadInput, RagPluginsError
 from rag_plugins.index import RagIndex
 from rag_plugins.ingest.documents import KINDS
 from rag_plugins.ingest.indexer import IngestSummary
+from rag_plugins.text import file_name
 
 __all__ = ["Batch", "Job", "Uploads", "safe_name"]
 
@@ -135,7 +136,7 @@ class Uploads:
             job.told, job.bad = f"Not read: {what}", [_reason(error)]
         else:
             job.told = _outcome(what, summary)
-            reasons = [f"{shown(bad.file)}: {bad.reason}" for bad in summary.bad]
+            reasons = [f"{file_name(bad.file)}: {bad.reason}" for bad in summary.bad]
             job.bad = [*batch.bad, *map(without_paths, reasons)]
         finally:
             batch.drop()
