@@ -116,6 +116,7 @@ def served(chat, host="127.0.0.1", **settings):
             make_app(chat, "manual", **settings),
             log_level="critical",
             log_config=None,
+            ws="none",
             timeout_graceful_shutdown=1,
         )
     )

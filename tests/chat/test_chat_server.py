@@ -15,6 +15,7 @@ from chat_page_support import running, scan, served, until
 
 from rag_plugins.chat import Chat
 from rag_plugins.chat.answering import NOTHING
+from rag_plugins.chat.serving.run import serve
 from rag_plugins.errors import ConfigError
 
 QUESTION = "How tight must the screws of the pump head be?"
@@ -250,9 +251,27 @@ def test_elsewhere_than_on_this_machine_it_asks_for_a_token(make_index, tmp_path
 
 
 def test_a_port_that_is_taken_is_told_in_words(chat):
-    from rag_plugins.chat.serving.run import serve
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=f"port {port} of 127.0.0.1 cannot be had"):
             serve(chat, "x", host="127.0.0.1", port=port, token=None, upload=False, ready=print)
+
+
+def test_models_are_loaded_before_the_port_opens_and_no_language_model_is_asked(make_index, monkeypatch):
+    asked, told, searched = [], [], []
+    index = make_index()
+    monkeypatch.setattr("uvicorn.Server.run", lambda server, sockets: sockets[0].close())
+
+    def talk(messages):
+        asked.append(messages)
+        return iter(["Yes."])
+
+    search = index.search
+    monkeypatch.setattr(
+        index, "search", lambda *given, **more: searched.append(told[:]) or search(*given, **more)
+    )
+    chat = Chat(index, talk)
+    serve(chat, "x", host="127.0.0.1", port=0, token=None, upload=False, ready=told.append)
+    assert searched == [[]] and len(told) == 1 and asked == []
+    assert list(chat.ask("the screws of the pump head")) and asked

@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 
 from rag_plugins.chat.answering import Chat
 from rag_plugins.chat.serving.guard import LOOPBACK
@@ -40,8 +40,8 @@ def serve(
     alone = host in LOOPBACK
     token = token or (None if alone else secrets.token_urlsafe(16))
     with _ended_by_signals():
-        for _ in chat.ask("Is everything ready?"):  # Models are loaded before anyone waits for them.
-            pass
+        with closing(chat.ask("Is everything ready?")) as events:
+            next(events)  # Models are loaded before anyone waits for them; no language model is asked.
         listening = _bound(host, port)
         app = make_app(chat, name, upload=upload, hosts=LOOPBACK if alone else None, token=token)
         shown = f"[{host}]" if ":" in host else host
@@ -49,6 +49,7 @@ def serve(
         config = uvicorn.Config(
             app,
             log_level="warning",
+            ws="none",
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=_PATIENCE,
