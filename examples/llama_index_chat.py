@@ -16,6 +16,7 @@ from typing import Any
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ChatResponseGen, LLMMetadata
 from llama_index.core.chat_engine import CondensePlusContextChatEngine
 from llama_index.core.llms import MockLLM
+from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, TextNode
 
@@ -66,6 +67,7 @@ with example_documents() as folder, TemporaryDirectory() as new, RagIndex.open(P
     engine = CondensePlusContextChatEngine.from_defaults(
         HybridRetriever(index, k=3),
         llm=llm,
+        memory=ChatMemoryBuffer.from_defaults(),
         system_prompt=RULES,
         node_postprocessors=[Numbered()],
         skip_condense=not model,  # A model first puts a follow-up question in full, to find its passages.
@@ -73,6 +75,5 @@ with example_documents() as folder, TemporaryDirectory() as new, RagIndex.open(P
     for question in sys.argv[1:] or QUESTIONS:
         print(f"\n> {question}")
         answer = engine.stream_chat(question)
-        for token in answer.response_gen:
-            print(token, end="", flush=True)
+        answer.print_response_stream()
         print(*dict.fromkeys(source.text.split("\n")[0] for source in answer.source_nodes), sep="\n")

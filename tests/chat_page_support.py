@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -132,12 +133,21 @@ def served(chat, host="127.0.0.1", **settings):
         assert not thread.is_alive()
 
 
+def _interruptible():
+    """Ctrl-C ends it, also where the tests run in the background of a shell, which ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def running(*arguments: str | Path, seconds=120):
     """`rag-plugins chat` as a user runs it, on a free port: the process, and the address that it prints."""
     command = [sys.executable, "-c", "from rag_plugins.cli import main; main()", "chat", *map(str, arguments)]
     process = subprocess.Popen(
-        [*command, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*command, "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=_interruptible,
     )
     guard = threading.Timer(seconds, process.kill)
     guard.start()

@@ -65,7 +65,9 @@ def model(kind, server, **settings):
     if provider == "llama.cpp":
         server.key = "none"
     url = server.url + PATHS[provider]
-    settings = {"model": "claude-sonnet-4-5" if provider == "anthropic" else "stub"} | settings
+    # LlamaIndex' class takes no name that it does not know.
+    known = "claude-sonnet-4-5" if kind == ("llama-index", "anthropic") else "stub"
+    settings = {"model": known} | settings
     return make_talk(LlmConfig(provider=provider, base_url=url, **settings), framework)
 
 

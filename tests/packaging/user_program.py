@@ -7,6 +7,7 @@ from typing import assert_type
 from langchain_core.documents import Document as LangChainDocument
 from langchain_core.documents import compressor as langchain_compressor
 from langchain_core.embeddings import Embeddings
+from langchain_core.language_models import FakeListChatModel
 from langchain_core.runnables import Runnable
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.llms import MockLLM
@@ -50,6 +51,7 @@ from rag_plugins import (
     parse_query,
     where,
 )
+from rag_plugins.chat import Chat, End, Evidence, Piece
 from rag_plugins.config import (
     Bm25Leg,
     ChunkingConfig,
@@ -160,6 +162,8 @@ def langchains(index: RagIndex, given: Embeddings, model: Runnable[str, str]) ->
     assert_type(retriever.invoke("filter"), list[LangChainDocument])
     with lc.HybridRetriever.from_documents([LangChainDocument("text")], "b.db", config=configured()) as owned:
         assert_type(owned, lc.HybridRetriever)
+    for event in Chat(index, lc.talk(FakeListChatModel(responses=["Yes [1]."]))).ask("filter"):
+        assert_type(event, Evidence | Piece | End)
     embeddings: Embeddings = lc.MatryoshkaEmbeddings(
         "all-MiniLM-L6-v2", dimensions=128, compute=ComputeConfig()
     )
@@ -197,6 +201,7 @@ def llama_indexes(index: RagIndex, given: BaseEmbedding) -> None:
     )
     assert_type(retriever.retrieve("filter"), list[NodeWithScore])
     assert_type(retriever.retrieve(li.HybridQuery("filter", mode="text")), list[NodeWithScore])
+    assert_type(Chat(index, li.talk(MockLLM())).quotes, bool)
     with li.HybridRetriever.from_nodes([TextNode(text="text")], "b.db", config=configured()) as owned:
         assert_type(owned, li.HybridRetriever)
     embedding: BaseEmbedding = li.MatryoshkaEmbedding("all-MiniLM-L6-v2", dimensions=128)
