@@ -4,6 +4,9 @@
 
 bin := .venv/bin
 
+# Files side by side, a process a core: what a file makes once, such as a server or a model, it makes once.
+side_by_side := -n auto --maxprocesses 4 --dist loadfile
+
 help:
 	@echo "make demo    install, ingest the example documents, ask five questions, write demo/report.html"
 	@echo "make test    install with the development tools, run the tests"
@@ -17,11 +20,11 @@ demo: .venv/.ready-all
 	@$(bin)/rag-plugins demo --output demo/report.html
 
 test: .venv/.ready-dev
-	@$(bin)/python -m pytest
+	@$(bin)/python -m pytest $(side_by_side)
 
 # Warnings are the same as in `make test`; what passes is not told one by one.
 test-lowest: .venv-lowest/.ready-lowest
-	@.venv-lowest/bin/python -m pytest -q
+	@.venv-lowest/bin/python -m pytest -q $(side_by_side)
 
 docs: .venv/.ready-dev
 	@NO_MKDOCS_2_WARNING=1 $(bin)/mkdocs build --strict -q
