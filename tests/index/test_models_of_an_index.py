@@ -1,9 +1,18 @@
 import gc
 import weakref
 
+import pytest
+
 from rag_plugins import Config, RagIndex
 from rag_plugins.config import CrossEncoderConfig, DenseLeg
+from rag_plugins.models import sharing
 from rag_plugins.models.dense import DenseEncoder
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch):
+    """Models that other tests still hold are none of those here."""
+    monkeypatch.setattr(sharing, "_slots", weakref.WeakValueDictionary())
 
 
 def trunk_of(encoder):
