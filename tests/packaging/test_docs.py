@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("mkdocstrings")
 
 ROOT = Path(__file__).parents[2]
-PUBLIC = ("rag_plugins", "rag_plugins.langchain", "rag_plugins.llama_index")
+PUBLIC = ("rag_plugins", "rag_plugins.langchain", "rag_plugins.llama_index", "rag_plugins.chat")
 
 
 class Page(HTMLParser):
