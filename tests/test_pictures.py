@@ -1,6 +1,5 @@
 """Images from anywhere: read as people see them, or not at all."""
 
-import os
 from io import BytesIO
 
 import pytest
@@ -34,7 +33,7 @@ def test_bombs_are_not_decoded(monkeypatch):
     assert page_image(bomb.getvalue()) is None
 
 
-@pytest.mark.parametrize("data", [b"", b"GIF89a", b"%PDF-1.7", os.urandom(999), picture(9, 9)[:-30]])
+@pytest.mark.parametrize("data", [b"", b"GIF89a", b"%PDF-1.7", bytes(range(256)) * 4, picture(9, 9)[:-30]])
 def test_what_is_no_image_is_none(data):
     assert page_image(data) is None
 
