@@ -194,7 +194,8 @@ def test_a_class_gets_its_arguments(framework):
     )
     answer = "".join(talk([Message("user", "one two three four")]))
 
-    assert answer == ("a [1]" if framework == "langchain" else "text text text")
+    # The oldest core of LlamaIndex ends with a space.
+    assert answer.strip() == ("a [1]" if framework == "langchain" else "text text text")
 
 
 @pytest.mark.parametrize("framework", FACES)
