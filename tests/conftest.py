@@ -19,6 +19,7 @@ from hypothesis import settings
 
 from rag_plugins.models.compute import kept, rule
 
+CHROMIUM = "/usr/bin/chromium"
 _NAME = re.compile(r"test_[0-9a-f]{32}(_\w+)?")
 
 # How long an example takes says more of the machine than of the code.
@@ -50,6 +51,24 @@ def chosen(request):
             for name, function in _ON_THIS_MACHINE.items():
                 patch.setattr(rule, name, function)
         yield
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium. Of a module, no longer: while it runs, its event loop is the thread's."""
+    from playwright.sync_api import Error, sync_playwright
+
+    if not Path(CHROMIUM).exists():
+        pytest.skip("chromium is not installed: apt-get install chromium")
+    with sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(
+                executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+            )
+        except Error as error:
+            pytest.skip(f"chromium does not start: {error}")
+        yield browser
+        browser.close()
 
 
 class MilvusServer:

@@ -12,34 +12,18 @@ from pathlib import Path
 
 import pytest
 from chat_page_support import running, scan, served
-from playwright.sync_api import Error, expect, sync_playwright
+from playwright.sync_api import expect
 
 from rag_plugins.chat import Chat
 from rag_plugins.demo.examples import QUESTIONS, example_documents
 from rag_plugins.ingest.ocr import installed_languages
 
 ROOT = Path(__file__).parents[2]
-CHROMIUM = "/usr/bin/chromium"
 TORQUE = QUESTIONS[2].text
 SIZES = {"desktop": (1280, 860), "phone": (390, 844), "narrow": (360, 640)}
 IN_VIEW = """node => { const box = node.getBoundingClientRect();
   return box.width && box.top >= 0 && box.left >= 0 && box.bottom <= innerHeight &&
     box.right <= innerWidth }"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if not Path(CHROMIUM).exists():
-        pytest.skip("chromium is not installed: apt-get install chromium")
-    with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(
-                executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-            )
-        except Error as error:
-            pytest.skip(f"chromium does not start: {error}")
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

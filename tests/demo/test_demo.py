@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Error, sync_playwright
+from playwright.sync_api import Browser
 from rich.console import Console
 
 from rag_plugins.demo.examples import QUESTIONS
@@ -16,7 +15,6 @@ from rag_plugins.demo.run import DemoResult, _database, _questions, run_demo
 from rag_plugins.errors import MissingProgram
 from rag_plugins.evidence import where
 
-CHROMIUM = "/usr/bin/chromium"
 DESKTOP, PHONE = (1280, 900), (360, 740)
 
 
@@ -98,21 +96,6 @@ def test_the_temporary_database_leaves_nothing_behind() -> None:
     with _database(None) as path:
         path.mkdir()
     assert not path.parent.exists()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not Path(CHROMIUM).exists():
-        pytest.skip("chromium is not installed: apt-get install chromium")
-    with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(
-                executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-            )
-        except Error as error:
-            pytest.skip(f"chromium does not start: {error}")
-        yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
