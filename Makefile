@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Each sets up what it needs, once.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest lint docs format clean
+.PHONY: help demo test test-lowest faults lint docs format clean
 
 bin := .venv/bin
 
@@ -10,6 +10,7 @@ side_by_side := -n auto --maxprocesses 4 --dist loadfile
 help:
 	@echo "make demo    install, ingest the example documents, ask five questions, write demo/report.html"
 	@echo "make test    install with the development tools, run the tests"
+	@echo "make faults  the long tests: processes killed, servers gone, disks full (half an hour)"
 	@echo "make lint    ruff, pyright, import-linter"
 	@echo "make docs    the pages of docs/ and the reference of the API, into site/"
 	@echo "make format  ruff's own changes"
@@ -25,6 +26,10 @@ test: .venv/.ready-dev
 # Warnings are the same as in `make test`; what passes is not told one by one.
 test-lowest: .venv-lowest/.ready-lowest
 	@.venv-lowest/bin/python -m pytest -q $(side_by_side)
+
+# What these print are the figures of docs/reliability.md.
+faults: .venv/.ready-dev
+	@$(bin)/python -m pytest -m faults -rP tests/faults
 
 docs: .venv/.ready-dev
 	@NO_MKDOCS_2_WARNING=1 $(bin)/mkdocs build --strict -q
