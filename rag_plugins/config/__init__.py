@@ -29,7 +29,7 @@ from rag_plugins.config.rerank import (
     LateInteractionConfig,
     RerankerConfig,
 )
-from rag_plugins.config.store import IndexConfig, StoreConfig
+from rag_plugins.config.store import IndexConfig, StoreConfig, TlsConfig
 from rag_plugins.errors import ConfigError, UnknownPreset
 
 __all__ = [
@@ -57,6 +57,7 @@ __all__ = [
     "RobustLeg",
     "SparseLeg",
     "StoreConfig",
+    "TlsConfig",
     "VectorLeg",
 ]
 
@@ -130,7 +131,7 @@ class Config(Frozen):
         """Read a TOML file; a dictionary's path counts from the file's folder. Raises `ConfigError`."""
         try:
             return _based(cls.make(tomllib.loads(Path(path).read_text(encoding="utf-8"))), Path(path).parent)
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:  # No TOML, nested too deep, no such home.
             raise ConfigError(f"{path}: {error}") from None  # What reads TOML has the text in its variables.
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
@@ -23,9 +23,17 @@ __all__ = [
     "VectorLeg",
 ]
 
+
+def _funnel(value: Any) -> str | Funnel:
+    try:
+        return value if isinstance(value, str | Funnel) else Funnel(value)
+    except TypeError:
+        raise ValueError(f"got {value!r:.60}, expected stages as in [[96, 200], [384]], or a name") from None
+
+
 FunnelSetting = Annotated[
     Funnel | Literal["auto", "halving", "off"],
-    BeforeValidator(lambda value: value if isinstance(value, str | Funnel) else Funnel(value)),
+    BeforeValidator(_funnel),
     PlainSerializer(lambda value: value.to_json() if isinstance(value, Funnel) else value),
 ]
 """Stages as [[width, keep], …, [width]], or by name: tuned on the collection, the classic schedule, none."""

@@ -42,24 +42,27 @@ def read_folder(folder: str | Path, *, corpus: bool = True) -> TestSet:
     folder = Path(folder)
     lines = read_lines(folder / "corpus.jsonl", "_id", "text") if corpus else ()
     return TestSet(
-        corpus={line["_id"]: f"{line.get('title', '')}\n{line['text']}".strip() for line in lines},
+        corpus={line["_id"]: f"{line.get('title') or ''}\n{line['text']}".strip() for line in lines},
         queries={line["_id"]: line["text"] for line in read_lines(folder / "queries.jsonl", "_id", "text")},
         qrels=_qrels(folder / "qrels.tsv"),
     )
 
 
 def read_lines(path: Path, *keys: str) -> Iterator[dict[str, Any]]:
-    """The objects of a file of JSON lines, each with these keys. Raises `BadDocument`."""
+    """The objects of a file of JSON lines, each with texts under these keys. Raises `BadDocument`."""
     for number, line in enumerate(_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:
             value = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise BadDocument(path.name, None, f"line {number} is not JSON: {error}") from error
         missing = [key for key in keys if not isinstance(value, dict) or key not in value]
         if missing:
             raise BadDocument(path.name, None, f"line {number} lacks {', '.join(missing)}")
+        # Numbers would do, were it not that those of qrels.tsv are texts, so that none of them is found.
+        if others := [key for key in keys if not isinstance(value[key], str)]:
+            raise BadDocument(path.name, None, f"line {number}: expected a text as {', '.join(others)}")
         yield value
 
 
@@ -72,12 +75,19 @@ def _qrels(path: Path) -> dict[str, dict[str, int]]:
             continue
         try:
             query, document, grade = fields
-            qrels.setdefault(query, {})[document] = int(grade)
+            qrels.setdefault(query, {})[document] = _grade(grade)
         except ValueError as error:
             raise BadDocument(
                 path.name, None, f"line {number}: expected query-id, corpus-id and a whole score, by tabs"
             ) from error
     return qrels
+
+
+def _grade(text: str) -> int:
+    grade = int(text)
+    if not -(2**31) <= grade < 2**31:
+        raise ValueError(f"{grade} has more than 32 bits")
+    return grade
 
 
 def _text(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,10 @@ def read_documents(folder: str | Path, queries: int | None = None) -> DocumentSe
 
 def _image(folder: Path, line: Mapping[str, Any]) -> Path:
     path = folder / str(line["image"])
-    if not path.is_file() or not path.resolve().is_relative_to(folder):
-        raise BadDocument(str(line["image"]), None, f"the image of {line['_id']!r} is no file in {folder}")
-    return path
+    with suppress(OSError, ValueError):  # A name too long for a file, or with a NUL.
+        if path.is_file() and path.resolve().is_relative_to(folder):
+            return path
+    raise BadDocument(str(line["image"]), None, f"the image of {line['_id']!r} is no file in {folder}")
 
 
 def _answers(line: Mapping[str, Any]) -> tuple[str, ...]:

@@ -113,7 +113,7 @@ class DomainDictionary(BaseModel):
             return cls.model_validate(_READERS[path.suffix.lower()](path.read_text(encoding="utf-8-sig")))
         except ValidationError as error:
             raise ConfigError(f"{path}: {'; '.join(map(_problem, error.errors()))}") from None
-        except (OSError, UnicodeDecodeError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ConfigError(f"{path}: {error}") from error
 
     def to_toml(self) -> str:
@@ -139,12 +139,12 @@ _COLUMNS = ("term", "weight", "synonyms")
 
 
 def _csv(text: str) -> dict[str, Any]:
-    rows = csv.reader(StringIO(text, newline=""), strict=True)
-    head = [column.strip() for column in next(rows, [])]
+    rows = _filled(csv.reader(StringIO(text, newline=""), strict=True))
+    first, head = next(rows, (1, []))
     if "term" not in head or not set(head) <= set(_COLUMNS) or len(set(head)) < len(head):
-        raise ValueError(f"line 1: expected the columns {', '.join(_COLUMNS)}, got {', '.join(head)}")
+        raise ValueError(f"line {first}: expected the columns {', '.join(_COLUMNS)}, got {', '.join(head)}")
     terms: dict[str, Any] = {}
-    for line, row in _filled(rows):
+    for line, row in rows:
         if len(row) > len(head):
             raise ValueError(f"line {line}: {len(row)} values for {len(head)} columns")
         values = dict(zip(head, row, strict=False))

@@ -97,6 +97,8 @@ def _header(file: BinaryIO) -> tuple[Any, int]:
     magic, length, crc = _HEAD.unpack(file.read(_HEAD.size))
     if magic != _MAGIC:
         raise ValueError(f"it begins with {magic!r}, expected {_MAGIC!r}")
+    if length > os.fstat(file.fileno()).st_size:  # Memory is taken before the file is found to be shorter.
+        raise ValueError("its header is damaged")
     header = file.read(length)
     if len(header) != length or zlib.crc32(header) != crc:
         raise ValueError("its header is damaged")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,8 @@ TEXTS = ("llm_text", "views", "provenance")
 
 _SCALE = 10_000
 """Boxes and confidences are kept as integers, in ten thousandths."""
+
+_T = TypeVar("_T")
 
 _WORD = 8
 """Integers a word: gap to the last word's end, length, line, four edges, confidence (-1: none)."""
@@ -53,18 +55,18 @@ def decode(row: Mapping[str, Any]) -> Passage:
             id=row["id"],
             doc_id=row["doc_id"],
             views=decode_views(row["views"]),
-            llm_text=row["llm_text"],
-            metadata=row["metadata"],
+            llm_text=_of(str, row["llm_text"]),
+            metadata=_of(dict, row["metadata"]),
             provenance=_provenance_of(json.loads(text)) if (text := row.get("provenance")) else None,
             caller_id=row["caller_id"],
         )
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise StoreError(f"row {row.get('id')} is damaged ({error}): ingest its document again") from error
 
 
 def decode_views(text: str | bytes) -> tuple[View, ...]:
     """The views of a row, of its JSON."""
-    return tuple(_view_of(*view) for view in json.loads(text))
+    return tuple(_view_of(*view) for view in _of(list, json.loads(text)))
 
 
 def cut(text: str, size: int) -> Iterator[str]:
@@ -94,8 +96,10 @@ def _view(view: View) -> tuple[object, ...]:
 
 def _view_of(kind: str, value: str, edges: Sequence[int] | None = None) -> View:
     if kind == "text":
-        return EmbedText(value)
-    return EmbedImage(value, Box(*(edge / _SCALE for edge in edges)) if edges else None)
+        return EmbedText(_of(str, value))
+    if kind != "image":
+        raise ValueError(f"a view of kind {kind!r}")
+    return EmbedImage(_of(str, value), Box(*(edge / _SCALE for edge in edges)) if edges else None)
 
 
 def _edges(box: Box) -> list[int]:
@@ -122,8 +126,20 @@ def _numbers(words: tuple[Word, ...]) -> Iterator[int]:
 
 
 def _provenance_of(value: Mapping[str, Any]) -> Provenance:
-    words = tuple(_words(value["words"]))
-    return Provenance(value["source"], value["page"], words, value["image"], value["start"])
+    image, page, start = value["image"], value["page"], value["start"]
+    return Provenance(
+        _of(str, value["source"]),
+        None if page is None else _of(int, page),
+        tuple(_words(_of(list, value["words"]))),
+        None if image is None else _of(str, image),
+        None if start is None else _of(int, start),
+    )
+
+
+def _of(kind: type[_T], value: Any) -> _T:
+    if not isinstance(value, kind):
+        raise TypeError(f"got {type(value).__name__}, expected {kind.__name__}")
+    return value
 
 
 def _words(numbers: Sequence[int]) -> Iterator[Word]:

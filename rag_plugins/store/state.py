@@ -1,7 +1,8 @@
 """Named JSON values of any size beside a collection, in a companion collection of texts.
 
 A value is one row, its head, or a head and further parts. Parts carry the generation of the value they
-belong to, and the head is written last: a crash leaves the old value or the new one, never a mixture.
+belong to, and the head is written last: a crash leaves the old value or the new one, never a mixture. The
+generation ends with a checksum of the text: damaged bytes that are JSON all the same are not believed.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from rag_plugins.errors import BadInput, StoreError
@@ -88,8 +90,10 @@ class State:
     def _value(self, head: Entity, tails: Mapping[str, str]) -> JsonValue:
         ids = [_id(head["key"], head["generation"], n) for n in range(1, head["parts"])]
         try:
-            return json.loads(head["text"] + "".join(tails[id] for id in ids))
-        except (KeyError, ValueError) as error:
+            text = head["text"] + "".join(tails[id] for id in ids)
+            _check(head["generation"], text)
+            return json.loads(text)
+        except (KeyError, ValueError, RecursionError) as error:
             raise StoreError(
                 f"{self._name}: value {head['key']!r} is damaged, {sum(id in tails for id in ids) + 1} of "
                 f"{head['parts']} parts are readable: restore the database, or ingest again"
@@ -115,16 +119,17 @@ def _rows(key: str, value: JsonValue) -> Iterator[Entity]:
     """Head and further parts of a value."""
     if storable(key) != key or not 0 < len(key.encode()) <= MAX_TEXT:
         raise BadInput(f"key {key!r:.60}: expected 1 to {MAX_TEXT} bytes of valid Unicode without NUL")
-    pieces = list(cut(_dumps(value), MAX_TEXT))
-    generation = uuid.uuid4().hex if len(pieces) > 1 else ""
-    for part, text in enumerate(pieces):
+    text = _dumps(value)
+    pieces = list(cut(text, MAX_TEXT))
+    generation = f"{uuid.uuid4().hex if len(pieces) > 1 else ''}/{_checksum(text)}"
+    for part, piece in enumerate(pieces):
         yield {
             "id": _id(key, generation, part),
             "key": key,
             "generation": generation,
             "part": part,
             "parts": len(pieces),
-            "text": text,
+            "text": piece,
             "unused": [1.0, 0.0],
         }
 
@@ -133,6 +138,17 @@ def _id(key: str, generation: str = "", part: int = 0) -> str:
     """A head is found by its key alone, a part only by way of its head."""
     name = f"{part}\0{generation}\0{key}" if part else key
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _check(generation: str, text: str) -> None:
+    """Raise `ValueError` for another text than was written. Older values have no checksum."""
+    _, marked, checksum = generation.partition("/")
+    if marked and checksum != _checksum(text):
+        raise ValueError("its text is not what was written")
+
+
+def _checksum(text: str) -> str:
+    return f"{zlib.crc32(text.encode()):08x}"
 
 
 def _dumps(value: JsonValue) -> str:
