@@ -24,7 +24,7 @@ class OcrConfig(Frozen):
     workers: Annotated[int | None, Field(ge=1, description="default: one a core")] = None
     dpi: Annotated[int, Field(ge=72, le=600, description="resolution PDF pages are rendered at")] = 300
     timeout: Annotated[
-        float, Field(gt=0, description="seconds one reading of a page may take; Tesseract only")
+        float, Field(gt=0, description="seconds that recognition of a page may take in all; Tesseract only")
     ] = 60.0
     max_pages: Annotated[int, Field(ge=1, description="pages of one file")] = 2000
 

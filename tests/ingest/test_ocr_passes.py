@@ -108,7 +108,7 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[Engine], Engine]:
     """`use(engine)`: in Tesseract's place."""
 
     def put(engine: Engine) -> Engine:
-        monkeypatch.setitem(passes._ENGINES, "tesseract", lambda timeout: engine)
+        monkeypatch.setitem(passes._ENGINES, "tesseract", lambda: engine)
         return engine
 
     passes._engine.cache_clear()

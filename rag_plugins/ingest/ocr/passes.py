@@ -13,6 +13,7 @@ from PIL import Image, ImageOps, ImageStat
 from rag_plugins.config import OcrConfig
 from rag_plugins.ingest.ocr.engine import Layout, OcrEngine
 from rag_plugins.ingest.ocr.ink import levelled, skew
+from rag_plugins.ingest.ocr.limit import time_left, within
 from rag_plugins.ingest.ocr.reading import Reading
 from rag_plugins.ingest.ocr.rows import in_rows
 from rag_plugins.ingest.ocr.scripts import Languages
@@ -45,10 +46,12 @@ def recognise(image: Image.Image, config: OcrConfig) -> Reading:
 
     The reading's image, which its boxes are fractions of, is this one put upright and straight.
     Raises `MissingProgram`, `MissingExtra`, `ConfigError` for a language that is not installed,
-    `TimeoutError`, and `ChildProcessError` where an engine fails twice.
+    `TimeoutError` where nothing is read within `config.timeout`, `ChildProcessError` where an engine fails
+    twice.
     """
-    engine, languages = _engine(config.engine, config.languages, config.timeout)
-    best = _improved(engine, languages.read(image))
+    engine, languages = _engine(config.engine, config.languages)
+    with within(config.timeout):
+        best = _improved(engine, languages.read(image))
     languages.learn(best)
     rows = in_rows(best.paragraphs, best.image.width / best.image.height)
     return replace(best, paragraphs=rows)
@@ -60,8 +63,9 @@ def _improved(engine: OcrEngine, best: Reading) -> Reading:
         if not best.doubtful:
             break
         try:
+            time_left()
             other = attempt(engine, best)
-        except OSError:  # Too slow, or killed, twice: what is read already is not given up for it.
+        except OSError:  # Too slow, or killed twice: what is read already is not given up for it.
             break
         passes += other is not None
         if other is not None and other.better(best):
@@ -70,20 +74,18 @@ def _improved(engine: OcrEngine, best: Reading) -> Reading:
 
 
 @lru_cache(maxsize=8)
-def _engine(
-    name: str, languages: Literal["auto"] | tuple[str, ...], timeout: float
-) -> tuple[OcrEngine, Languages]:
-    engine = _ENGINES[name](timeout)
+def _engine(name: str, languages: Literal["auto"] | tuple[str, ...]) -> tuple[OcrEngine, Languages]:
+    engine = _ENGINES[name]()
     return engine, Languages(languages, engine)
 
 
-def _rapid(timeout: float) -> OcrEngine:
+def _rapid() -> OcrEngine:
     from rag_plugins.ingest.ocr.rapid import Rapid
 
     return Rapid()
 
 
-_ENGINES: dict[str, Callable[[float], OcrEngine]] = {"tesseract": Tesseract, "rapidocr": _rapid}
+_ENGINES: dict[str, Callable[[], OcrEngine]] = {"tesseract": Tesseract, "rapidocr": _rapid}
 
 
 def _upright(engine: OcrEngine, best: Reading) -> Reading | None:

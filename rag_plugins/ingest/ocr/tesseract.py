@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from rag_plugins.errors import MissingProgram
 from rag_plugins.ingest.ocr.engine import Advice, Layout
+from rag_plugins.ingest.ocr.limit import time_left
 from rag_plugins.ingest.ocr.reading import LOST, Reading
 from rag_plugins.ingest.text import Lines, Piece, clean, spaceless
 from rag_plugins.types import Box
@@ -41,9 +42,10 @@ _QUICK = 30.0
 
 
 class Tesseract:
-    """The installed Tesseract, one thread a page; `timeout` is in seconds and for each reading.
+    """The installed Tesseract, one thread a page.
 
-    A call that fails or is too slow is made once more, then raises `TimeoutError` or `ChildProcessError`.
+    A call that fails is made once more, then raises `ChildProcessError`. One that takes longer than is left
+    of the page's time raises `TimeoutError` at once: it would take as long again.
     """
 
     layouts: frozenset[Layout] = frozenset(Layout)
@@ -51,10 +53,9 @@ class Tesseract:
     name = "Tesseract"
     upright = LOST
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self) -> None:
         """Raises `MissingProgram`."""
         self.languages: frozenset[str] = installed_languages()
-        self._timeout = timeout
 
     def read(self, image: Image, layout: Layout, languages: tuple[str, ...]) -> Reading:
         """Words, lines and paragraphs as Tesseract orders them."""
@@ -84,9 +85,9 @@ class Tesseract:
         resolution = _PAGE_DPI if min(image.size) >= _PAGE_DPI else _STRIP_DPI
         options = ("stdin", "stdout", "--dpi", str(resolution), *options)
         try:
-            return _call(options, pixels, self._timeout)
-        except OSError:  # Killed once, or slow on a busy machine once.
-            return _call(options, pixels, self._timeout)
+            return _call(options, pixels, time_left())
+        except ChildProcessError:  # Killed once, for lack of memory perhaps.
+            return _call(options, pixels, time_left())
 
 
 @lru_cache(maxsize=1)
@@ -114,7 +115,7 @@ def _call(options: tuple[str, ...], pixels: bytes, timeout: float) -> bytes:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise TimeoutError(f"Tesseract took over {timeout:g} s, twice (ocr.timeout)") from None
+        raise TimeoutError("Tesseract takes longer than a page may (ocr.timeout)") from None
     if done.returncode:
         said = " ".join(done.stderr.decode("utf-8", "replace").split()) or "nothing"
         raise ChildProcessError(f"Tesseract failed twice: status {done.returncode}, it said {said[-300:]}")
