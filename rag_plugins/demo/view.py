@@ -7,9 +7,9 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rag_plugins.errors import require
 from rag_plugins.evidence import Run, StageRow, lines, name_of, origin, stage_names, stage_rows, where
 from rag_plugins.evidence.traces import StageName
+from rag_plugins.pictures import page_image
 from rag_plugins.types import Box, Hit, Passage, embed_text
 
 __all__ = ["AnswerView", "HitRow", "look"]
@@ -90,11 +90,11 @@ def _hit_row(hit: Hit, stages: Sequence[StageName]) -> HitRow:
 
 
 def _data_uri(image: bytes) -> str:
-    """The image at reading size, as a data URI."""
-    module = require("PIL.Image", extra="ocr")
-    with module.open(io.BytesIO(image)) as picture:
-        picture = picture.convert("L" if picture.mode in ("1", "L", "I;16") else "RGB")
-        picture.thumbnail((_IMAGE_WIDTH, 2 * _IMAGE_WIDTH))
-        out = io.BytesIO()
-        picture.save(out, "WEBP", quality=60, method=6)
+    """The image at reading size, as a data URI; "" for what is none."""
+    picture = page_image(image)
+    if picture is None:
+        return ""
+    picture.thumbnail((_IMAGE_WIDTH, 2 * _IMAGE_WIDTH))
+    out = io.BytesIO()
+    picture.save(out, "WEBP", quality=60, method=6)
     return "data:image/webp;base64," + base64.b64encode(out.getvalue()).decode("ascii")

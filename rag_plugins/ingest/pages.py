@@ -18,8 +18,9 @@ from rag_plugins.ingest.documents import SourceFile
 from rag_plugins.ingest.markup import markup_sheets
 from rag_plugins.ingest.plain import text_sheets
 from rag_plugins.ingest.policy import Origin, ViewPolicy
-from rag_plugins.ingest.sheets import MAX_PIXELS, Sheet, Sheets, attempt
+from rag_plugins.ingest.sheets import Sheet, Sheets, attempt
 from rag_plugins.ingest.text import Piece, assemble
+from rag_plugins.pictures import MAX_PIXELS
 from rag_plugins.types import Box, Word
 
 if TYPE_CHECKING:

@@ -17,9 +17,10 @@ from rag_plugins.config import OcrConfig
 from rag_plugins.errors import BadDocument
 from rag_plugins.ingest.documents import SourceFile
 from rag_plugins.ingest.images import STORED_SIDE
-from rag_plugins.ingest.sheets import MAX_PIXELS, Sheet, Sheets, attempt, too_many_pages
+from rag_plugins.ingest.sheets import Sheet, Sheets, attempt, too_many_pages
 from rag_plugins.ingest.text import assemble
 from rag_plugins.ingest.textlayer import text_layer
+from rag_plugins.pictures import MAX_PIXELS
 
 __all__ = ["pdf_sheets"]
 

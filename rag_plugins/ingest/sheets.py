@@ -12,13 +12,10 @@ from rag_plugins.types import Word
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["MAX_PIXELS", "Sheet", "Sheets", "attempt", "too_many_pages"]
+__all__ = ["Sheet", "Sheets", "attempt", "too_many_pages"]
 
 _Ts = TypeVarTuple("_Ts")
 _T = TypeVar("_T")
-
-MAX_PIXELS = 40_000_000
-"""The largest page that is decoded or rendered: 120 MB as RGB. A4 at 600 dpi has 35 million."""
 
 
 @dataclass(frozen=True, slots=True)

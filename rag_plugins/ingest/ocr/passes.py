@@ -18,6 +18,7 @@ from rag_plugins.ingest.ocr.reading import Reading
 from rag_plugins.ingest.ocr.rows import in_rows
 from rag_plugins.ingest.ocr.scripts import Languages
 from rag_plugins.ingest.ocr.tesseract import Tesseract
+from rag_plugins.pictures import MAX_PIXELS
 
 __all__ = ["recognise"]
 
@@ -29,7 +30,6 @@ _TARGET = 30
 """Words lower than the one, in pixels, are read from a page enlarged until they reach the other."""
 
 _MAX_SCALE = 3.0
-_MAX_PIXELS = 40_000_000
 
 _TURNS = {
     90: Image.Transpose.ROTATE_270,
@@ -134,7 +134,7 @@ def _larger(engine: OcrEngine, best: Reading) -> Reading | None:
         return None
     width, height = best.image.size
     scale = min(_TARGET / (statistics.median(heights) * height), _MAX_SCALE)
-    if scale < _TARGET / _SMALL or scale**2 * width * height > _MAX_PIXELS:
+    if scale < _TARGET / _SMALL or scale**2 * width * height > MAX_PIXELS:
         return None
     size = (round(width * scale), round(height * scale))
     return _instead(engine, best, best.image.convert("L").resize(size, Image.Resampling.LANCZOS))
