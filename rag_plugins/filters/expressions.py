@@ -207,7 +207,7 @@ def all_of(values: Mapping[str, Scalar | Sequence[Scalar]]) -> Filter:
     return And(
         tuple(
             where(key).is_in(value)
-            if isinstance(value, Sequence) and not isinstance(value, str)
+            if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
             else Comparison(key, "==", value)
             for key, value in values.items()
         )

@@ -45,6 +45,9 @@ _SHORTEST_PIECE = 3
 _LEAST_PIECE = 0.4
 """Of a word's letters: a piece with fewer tells nothing of the word."""
 
+_LONGEST_BROKEN = 500
+"""Letters of a word whose pieces are looked for: time grows with their square, and longer ones are no words."""
+
 _LACKING = 0.5
 """Edits for each letter that a piece lacks, as it stands in another piece."""
 
@@ -133,7 +136,8 @@ class _Channel:
 
     def _pieces(self, word: str) -> Iterator[tuple[str, float]]:
         shortest = max(_SHORTEST_PIECE, math.ceil(_LEAST_PIECE * len(word)))
-        for letters in range(shortest, len(word) - 1):
+        longest = len(word) - 2 if len(word) <= _LONGEST_BROKEN else 0
+        for letters in range(shortest, longest + 1):
             for piece in (word[:letters], word[-letters:]):
                 if piece in self._frequencies and not piece.isdigit():
                     yield piece, _LACKING * (len(word) - letters)
