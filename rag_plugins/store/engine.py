@@ -96,10 +96,16 @@ class Engine:
         """The schema of a collection, as Milvus tells it."""
         return self._ask("describe_collection", name)
 
-    def create(self, name: str, schema: CollectionSchema, index: IndexParams) -> None:
-        """Create, index and load. Apart from each other: as one call they take half a second on Lite."""
+    def create(
+        self, name: str, schema: CollectionSchema, index: IndexParams, partitions: int | None = None
+    ) -> None:
+        """Create, index and load; `partitions` where the schema has a partition key.
+
+        Apart from each other: as one call they take half a second on Lite.
+        """
         with self.lock:
-            self._ask("create_collection", name, schema=schema, consistency_level="Strong")
+            parts = {} if partitions is None else {"num_partitions": partitions}
+            self._ask("create_collection", name, schema=schema, consistency_level="Strong", **parts)
             # Lite gains nothing from indexes: it searches exactly either way, as fast without. And a process
             # killed while Lite writes an index file leaves a collection that cannot be loaded again.
             wanted = explicit(index) if self.lite else index
@@ -127,15 +133,18 @@ class Engine:
             with self.lock:
                 self._ask("flush", name)
 
-    def delete(self, name: str, ids: Sequence[str]) -> None:
-        """Delete by id; absent ids do not matter."""
+    def delete(self, name: str, ids: Sequence[str], within: str = "") -> None:
+        """Delete by id, of the rows that an expression matches; absent ids do not matter."""
         with self.lock:
             for batch in cut(ids):
-                self._ask("delete", name, filter=id_in(batch))
+                self._ask("delete", name, filter=_among(batch, within))
 
-    def get(self, name: str, ids: Sequence[str], fields: Sequence[str]) -> list[Entity]:
-        """Rows by id, in no certain order; absent ids are left out. Fast on Lite, which looks them up."""
-        return [row for batch in cut(ids) for row in self.query(name, id_in(batch), fields)]
+    def get(self, name: str, ids: Sequence[str], fields: Sequence[str], within: str = "") -> list[Entity]:
+        """Rows by id, in no certain order; absent ids are left out. `within` is as in `delete`.
+
+        Fast on Lite, which looks ids up where an expression says nothing else.
+        """
+        return [row for batch in cut(ids) for row in self.query(name, _among(batch, within), fields)]
 
     def query(self, name: str, filter: str, fields: Sequence[str], **bounds: int) -> list[Entity]:
         """Rows that an expression matches; `limit=` bounds them."""
@@ -198,6 +207,10 @@ class Engine:
                 # Released, and it stays so for ever unless someone loads it.
                 self._client.load_collection(name, timeout=self._timeout)
                 return call(name, timeout=self._timeout, **arguments)
+
+
+def _among(ids: Sequence[str], within: str) -> str:
+    return f"({within} and {id_in(ids)})" if within else id_in(ids)
 
 
 def id_in(ids: Sequence[str | int], key: str = "id") -> str:

@@ -13,11 +13,11 @@ from rag_plugins.config import IndexConfig, StoreConfig
 from rag_plugins.errors import CollectionMismatch, ConfigError, StoreError
 from rag_plugins.store.engine import Engine
 from rag_plugins.store.indexes import Indexes, index_params, layout
-from rag_plugins.store.schema import LAYOUT, VectorField, checked_name, table
+from rag_plugins.store.schema import LAYOUT, PARTITIONS, VectorField, checked_name, table
 from rag_plugins.store.state import State
 from rag_plugins.types import JsonValue
 
-__all__ = ["Header", "claimed", "recorded_legs"]
+__all__ = ["Header", "admit", "claimed", "recorded_legs"]
 
 _KEY = "header"
 _ABSENT = "nothing"
@@ -29,13 +29,17 @@ _TOO_MANY = re.compile(r"maximum vector field's number should be limited to (\d+
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Collection, vector fields, what these depend on, legs whose token vectors are kept, indexes set."""
+    """Collection, vector fields, what these depend on, legs whose token vectors are kept, indexes set.
+
+    `tenants`: it was made with one, and nobody opens it without.
+    """
 
     collection: str
     fields: tuple[VectorField, ...]
     fingerprint: Mapping[str, JsonValue]
     keep_tokens: tuple[str, ...]
     indexes: Indexes = field(default_factory=dict[str, IndexConfig])
+    tenants: bool = False
 
     def to_json(self) -> dict[str, JsonValue]:
         """As it is recorded."""
@@ -46,6 +50,7 @@ class Header:
             "fingerprint": dict(self.fingerprint),
             "keep_tokens": list(self.keep_tokens),
             "indexes": {name: index.model_dump(exclude={"search"}) for name, index in self.indexes.items()},
+            **({"tenants": True} if self.tenants else {}),
         }
 
 
@@ -56,18 +61,28 @@ def claimed(
     fields: Sequence[VectorField],
     fingerprint: Mapping[str, JsonValue],
     keep_tokens: Sequence[str],
+    tenant: str = "",
 ) -> tuple[Header, State]:
     """Open the collection with these settings, or create it: what it has in the end, and its state.
 
-    Raises `CollectionMismatch`, `ConfigError` for more legs than a server allows, `StoreError`. Token vectors
-    may be kept from now on; a collection that keeps them goes on. Its prefix fields, and the indexes of
-    fields that have no setting, are those it was made with.
+    Raises `CollectionMismatch`, `StoreError`, `ConfigError` as `admit` and for more legs than a server has.
+    Token vectors may be kept from now on; a collection that keeps them goes on. Its prefix fields, and the
+    indexes of fields that have no setting, are those it was made with.
     """
     name = checked_name(collection)
     stored, indexes = layout(fields, config, file=bool(engine.address.path), lite=engine.lite)
     state = State(engine, f"{name}_state")
     wanted = Header(name, stored, dict(fingerprint), tuple(map(checked_name, keep_tokens)), indexes)
-    return _claim(engine, state, wanted), state
+    return _claim(engine, state, replace(wanted, tenants=bool(tenant))), state
+
+
+def admit(state: State, collection: str, tenant: str) -> None:
+    """Raises `ConfigError` where the collection was made with tenants and is to be opened without one.
+
+    One that was made without takes tenants too, each with passages of its own: the empty name is a tenant
+    like any other, who sees what was stored under it and nothing else.
+    """
+    _admit(state.get(_KEY), collection, tenants=bool(tenant))
 
 
 def recorded_legs(state: State) -> tuple[str, ...]:
@@ -78,6 +93,7 @@ def recorded_legs(state: State) -> tuple[str, ...]:
 
 def _claim(engine: Engine, state: State, wanted: Header) -> Header:
     recorded = state.get(_KEY)
+    _admit(recorded, wanted.collection, tenants=wanted.tenants)
     if recorded is None:
         wanted = _create(engine, wanted)
     else:
@@ -89,6 +105,14 @@ def _claim(engine: Engine, state: State, wanted: Header) -> Header:
     if recorded != wanted.to_json():
         state.put({_KEY: wanted.to_json()})  # Last: a collection without a header was never used.
     return wanted
+
+
+def _admit(recorded: JsonValue, collection: str, *, tenants: bool) -> None:
+    if _with_tenants(recorded) and not tenants:
+        raise ConfigError(
+            f"collection {collection!r} was made with tenants, and is opened without one: say whose passages "
+            "are meant (tenant=, --tenant)"
+        )
 
 
 def _goes_on(wanted: Header, recorded: JsonValue) -> Header:
@@ -106,7 +130,8 @@ def _goes_on(wanted: Header, recorded: JsonValue) -> Header:
     made = {name: IndexConfig(**kept) for name, kept in stored.get("indexes", {}).items()}
     set_now = {name: index for name, index in wanted.indexes.items() if name in names}
     keeps = tuple(dict.fromkeys((*stored.get("keep_tokens", ()), *wanted.keep_tokens)))
-    return replace(wanted, fields=fields, indexes={**made, **set_now}, keep_tokens=keeps)
+    tenants = _with_tenants(recorded)
+    return replace(wanted, fields=fields, indexes={**made, **set_now}, keep_tokens=keeps, tenants=tenants)
 
 
 def _create(engine: Engine, wanted: Header) -> Header:
@@ -132,8 +157,11 @@ def _create(engine: Engine, wanted: Header) -> Header:
 
 
 def _make(engine: Engine, wanted: Header) -> None:
-    schema = table(wanted.fields)
-    engine.create(wanted.collection, schema, index_params(schema, ["tenant", "doc_id"], wanted.indexes))
+    # Lite takes a partition key too, but then keeps each tenant's few rows in files of their own.
+    partitioned = wanted.tenants and not engine.lite
+    schema = table(wanted.fields, partitioned=partitioned)
+    indexes = index_params(schema, ["tenant", "doc_id"], wanted.indexes)
+    engine.create(wanted.collection, schema, indexes, PARTITIONS if partitioned else None)
 
 
 def _with_fewer(wanted: Header, limit: int) -> Header:
@@ -197,8 +225,13 @@ def _recorded(field: VectorField) -> JsonValue:
     return {"kind": field.kind, "dim": field.dim, **{key: value for key, value in unusual.items() if value}}
 
 
+def _with_tenants(recorded: JsonValue) -> bool:
+    """Collections from before this was recorded are open to all who know a tenant's name, as they were."""
+    return isinstance(recorded, dict) and bool(recorded.get("tenants"))
+
+
 def _compared(header: JsonValue) -> dict[str, str]:
-    ignored = {"keep_tokens", "collection", "indexes"}
+    ignored = {"keep_tokens", "collection", "indexes", "tenants"}
     return {key: value for key, value in _flat(header).items() if key not in ignored}
 
 

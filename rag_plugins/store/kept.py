@@ -8,7 +8,7 @@ from rag_plugins.config import StoreConfig
 from rag_plugins.errors import BadInput
 from rag_plugins.fusion.learned import Learned
 from rag_plugins.store.engine import Engine
-from rag_plugins.store.header import recorded_legs
+from rag_plugins.store.header import admit, recorded_legs
 from rag_plugins.store.learned import LearnedRecord
 from rag_plugins.store.rows import Rows
 from rag_plugins.store.schema import checked_name, scope_of
@@ -28,14 +28,15 @@ class Kept:
 
 def read_kept(uri: str, config: StoreConfig, collection: str, tenant: str) -> Kept:
     """Nothing is created. Raises `BadInput` where there is no such collection, and as `MilvusStore.open`."""
-    name = checked_name(collection)
+    name, scope = checked_name(collection), scope_of(tenant)
     engine = Engine(uri, config)
     try:
         if not (engine.has(name) and engine.has(f"{name}_state")):
             raise BadInput(f"no collection {name!r} on {engine.address}: name another, or ingest into it")
         engine.load(name)
         state = State(engine, f"{name}_state")
-        rows = Rows(engine, name, scope_of(tenant), state).count()
+        admit(state, name, tenant)
+        rows = Rows(engine, name, scope, state).count()
         return Kept(recorded_legs(state), rows, LearnedRecord(state, tenant).current)
     finally:
         engine.close()

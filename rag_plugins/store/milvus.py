@@ -21,7 +21,7 @@ from rag_plugins.store.nearest import Nearest
 from rag_plugins.store.prefix_fields import PrefixFields
 from rag_plugins.store.prefix_records import Known, PrefixRecords
 from rag_plugins.store.rows import VIEWS, MakeVectors, Rows, Vector
-from rag_plugins.store.schema import Row, VectorField, scope_of
+from rag_plugins.store.schema import Row, VectorField, checked_tenant, scope_of
 from rag_plugins.store.state import State
 from rag_plugins.store.terms import TermTable
 from rag_plugins.store.tokens import token_store
@@ -85,9 +85,10 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
         `keep_tokens` names the legs whose token vectors are kept from now on, beside those that are already.
         Also `ConfigError`, `StoreLocked` (another process holds the file), `StoreUnavailable`, `StoreError`.
         """
+        checked_tenant(tenant)
         engine = Engine(uri, config)
         try:
-            header, state = claimed(engine, config, collection, fields, fingerprint, keep_tokens)
+            header, state = claimed(engine, config, collection, fields, fingerprint, keep_tokens, tenant)
             assets = asset_store(config.assets, engine.address.path)
             return cls(engine, header, tenant, state, assets, config)
         except BaseException:

@@ -154,7 +154,8 @@ class PrefixFields:
     def _write(self, field: str, made: Made, vectors: Mapping[str, FloatArray]) -> None:
         if vectors:
             prefixes = self._cut(field, made, np.stack(list(vectors.values())))
-            rows = [{"id": id, **prefix} for id, prefix in zip(vectors, prefixes, strict=True)]
+            known = {"tenant": self._rows.tenant}
+            rows = [{"id": id, **known, **prefix} for id, prefix in zip(vectors, prefixes, strict=True)]
             self._rows.engine.upsert(self._rows.collection, rows, partial=True)
             self._rows.engine.flush(self._rows.collection)
 

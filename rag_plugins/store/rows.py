@@ -50,6 +50,14 @@ class Rows:
             return mine
         return f"({mine} and {to_milvus(filter, Dialect(self.engine.lite, self._instead))})"
 
+    @property
+    def own(self) -> str:
+        """What ids alone do not say: a server looks into the tenant's partition then, and no other.
+
+        Nothing on Lite, which looks ids up by themselves and reads every row for anything else.
+        """
+        return "" if self.engine.lite else self.scope()
+
     def _instead(self, part: Includes) -> str:
         """By its texts or, where they are many, the ids of their rows: what it holds for, read."""
         within = f"({self.scope()} and {may_include(part)})"
@@ -64,8 +72,8 @@ class Rows:
         return to_milvus(where(part.key).is_in(texts)) if len(texts) <= _FEW else f"({id_in(list(found))})"
 
     def get(self, ids: Sequence[str], fields: Sequence[str]) -> list[Entity]:
-        """Rows by id. The tenant is compared here: in the expression it would cost Lite the fast path."""
-        rows = self.engine.get(self.collection, list(dict.fromkeys(ids)), fields)
+        """Rows by id. The tenant is compared here too: Lite is not told of it."""
+        rows = self.engine.get(self.collection, list(dict.fromkeys(ids)), fields, self.own)
         return [row for row in rows if row["tenant"] == self.tenant]
 
     def ids(self, filter: Filter | None = None, field: str | None = None) -> list[str]:
@@ -78,6 +86,8 @@ class Rows:
         """How many rows the tenant has; `field`: with a vector in this dense field."""
         if field is not None:
             return self.engine.count(self.collection, f"({self.scope()} and {having(field)})")
+        if not self.engine.lite:
+            return self.engine.count(self.collection, self.scope())
         # Lite counts all rows at once, but builds every row to count some of them.
         others = f"tenant != {literal(self.tenant)}"
         foreign = self.engine.query(self.collection, others, ["id"], limit=1)
@@ -96,11 +106,15 @@ class Rows:
         ids: Sequence[str],
         make: MakeVectors,
     ) -> list[Entity]:
-        """Rows of new vectors alone, which `make` gives for passages (without provenance)."""
+        """Rows of new vectors alone, which `make` gives for passages (without provenance).
+
+        They name their tenant, as every row that is written: by it a server knows the partition.
+        """
         passages = list(self.passages(ids, VIEWS).values())
+        made = zip(passages, make(passages), strict=True)
+        rows = (Row(passage, {field.name: vector}) for passage, vector in made)
         return [
-            {"id": passage.id, field.name: row_vector(field, Row(passage, {field.name: vector}))}
-            for passage, vector in zip(passages, make(passages), strict=True)
+            {"id": row.passage.id, "tenant": self.tenant, field.name: row_vector(field, row)} for row in rows
         ]
 
     def spilled(self, rows: Sequence[Entity]) -> dict[str, JsonValue]:

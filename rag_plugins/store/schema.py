@@ -22,10 +22,12 @@ __all__ = [
     "MAX_TEXT",
     "Row",
     "VectorField",
+    "PARTITIONS",
     "absent_fields",
     "bare_table",
     "checked_id",
     "checked_name",
+    "checked_tenant",
     "dense_vector",
     "engine_vector",
     "query_vector",
@@ -44,6 +46,9 @@ MAX_TEXT = 65_535
 
 MAX_HITS = 16_384
 """The most hits a search may ask for: a server's limit, silently ignored by Lite."""
+
+PARTITIONS = 16
+"""Of a server's collection with tenants, who share them by hash: each costs it segments of its own."""
 
 _NO_TERMS = 2**32 - 2
 """The dimension of a row without terms: engines refuse empty sparse vectors. No query may name it."""
@@ -93,10 +98,10 @@ class Row:
     tokens: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
 
 
-def table(fields: Sequence[VectorField]) -> CollectionSchema:
-    """The collection of passages."""
+def table(fields: Sequence[VectorField], *, partitioned: bool = False) -> CollectionSchema:
+    """The collection of passages; `partitioned`: by tenants, of which a search then reads few others."""
     schema = bare_table()
-    schema.add_field("tenant", DataType.VARCHAR, max_length=_MAX_TENANT)
+    schema.add_field("tenant", DataType.VARCHAR, max_length=_MAX_TENANT, is_partition_key=partitioned)
     schema.add_field("doc_id", DataType.VARCHAR, max_length=MAX_TEXT)
     schema.add_field("caller_id", DataType.VARCHAR, max_length=MAX_TEXT, nullable=True)
     schema.add_field("metadata", DataType.JSON)
@@ -151,9 +156,19 @@ def checked_id(passage: Passage) -> str:
     return passage.id
 
 
+def checked_tenant(tenant: object) -> str:
+    """The tenant itself. Raises `ConfigError` for what is no string: None is not "all of them"."""
+    if not isinstance(tenant, str):
+        raise ConfigError(
+            f"tenant {tenant!r:.80}: expected a string that names whose passages these are; leave it out "
+            "where the collection has no tenants"
+        )
+    return tenant
+
+
 def scope_of(tenant: str) -> str:
     """A tenant as stored: itself, or a digest where the field cannot hold it. No two tenants share one."""
-    data = tenant.encode("utf-8", "surrogatepass")
+    data = checked_tenant(tenant).encode("utf-8", "surrogatepass")
     plain = tenant.isprintable() and len(data) <= _MAX_TENANT and not tenant.startswith("sha256:")
     return tenant if plain else "sha256:" + hashlib.sha256(data).hexdigest()
 

@@ -17,7 +17,7 @@ from rag_plugins.types import JsonValue, Passage
 
 __all__ = ["Writes"]
 
-_TOLD = ("id", "llm_text", "provenance", "metadata", "confidence", "spilled")
+_TOLD = ("id", "tenant", "llm_text", "provenance", "metadata", "confidence", "spilled")
 
 
 class Writes:
@@ -34,6 +34,7 @@ class Writes:
 
     def stored(self, ids: Sequence[str]) -> dict[str, str]:
         """What stored rows of these ids keep elsewhere. Raises `BadPassage` for an id of another tenant."""
+        # Of all tenants: what is not looked for is not refused.
         rows = self._rows.engine.get(self._rows.collection, ids, ("id", "tenant", "spilled"))
         for row in rows:
             if row["tenant"] != self._rows.tenant:
@@ -84,7 +85,7 @@ class Writes:
     def erase(self, rows: Sequence[Entity]) -> None:
         """Delete stored rows, given with id and spilled."""
         ids = [row["id"] for row in rows]
-        self._rows.engine.delete(self._rows.collection, ids)
+        self._rows.engine.delete(self._rows.collection, ids, self._rows.own)
         # Without it, what was deleted shows again for a moment while a later write is flushed.
         self._rows.engine.flush(self._rows.collection)
         self._state.delete([key for row in rows for key in spilled_keys(row["spilled"]).values()])
