@@ -96,6 +96,8 @@ class TermTable:
 
     def wildcard(self, pattern: str, limit: int, known: Known) -> list[str]:
         """The first surfaces, alphabetically, that match as a whole; `*` any characters, `?` any one."""
+        if len(pattern) - pattern.count("*") > _LONGEST:
+            return []
         matches = re.compile(translate(pattern.replace("[", "[[]"))).match
         wanted = _grams(re.split(r"[*?]+", f"{_EDGE}{pattern}{_EDGE}"))
         if "*" not in pattern:
@@ -111,6 +113,8 @@ class TermTable:
 
         Of more than 16,384 that share enough n-grams, those that share the most are compared.
         """
+        if len(word) > _LONGEST + distance:
+            return []
         grams = _grams([f"{_EDGE}{word}{_EDGE}"])
         lengths = range(max(len(word) - distance, 1), len(word) + distance + 1)
         wanted = grams | {_length(length): _RIGHT_LENGTH for length in lengths}
