@@ -16,6 +16,7 @@ RagPluginsError
 │   ├── BadPassage         a passage that cannot be stored
 │   └── BadDocument        a file that cannot be read
 └── StoreError             what the store reported
+    ├── DataLost           passages that were stored are not there
     ├── StoreLocked        another process holds the file
     └── StoreUnavailable   no answer within the deadline
 """
@@ -23,6 +24,7 @@ RagPluginsError
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from types import ModuleType
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "BadQuery",
     "CollectionMismatch",
     "ConfigError",
+    "DataLost",
     "MissingExtra",
     "MissingProgram",
     "ModelFailed",
@@ -128,6 +131,15 @@ class BadDocument(BadInput):
 
 class StoreError(RagPluginsError):
     """What the store reported, in one type."""
+
+
+class DataLost(StoreError):
+    """Passages that were stored are not there: the message names their documents, and what may bring them."""
+
+    def __init__(self, message: str, documents: Mapping[str, int]) -> None:
+        """`documents`: how many passages of each are lost, by its id."""
+        super().__init__(message)
+        self.documents = documents
 
 
 class StoreLocked(StoreError):

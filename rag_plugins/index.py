@@ -71,6 +71,7 @@ class RagIndex:
         tenant: str = "",
         encoders: Mapping[str, Encoder | ImageEncoder] = MappingProxyType({}),
         rerankers: Sequence[Reranker] = (),
+        check: bool = True,
     ) -> RagIndex:
         """Open or create a collection in a database file (`handbook.db`) or on a server (`http://…`).
 
@@ -79,10 +80,12 @@ class RagIndex:
         configuration's rerank stages of kind "given", by their names; where it has none, they stand in place
         of its stages. Raises `ConfigError` where these do not go together, `CollectionMismatch` where the
         collection was built with other models, `StoreLocked` where another process holds the file,
-        `StoreUnavailable` where no server answers, `UnknownPreset`.
+        `StoreUnavailable` where no server answers, `UnknownPreset`; `DataLost` where passages that were
+        stored are not there, unless `check` is False, which is for those who `repair`.
         """
         config = with_given(config or Config.preset(preset), rerankers)
-        return cls(config, tenant, assemble(uri, config, collection, tenant, encoders, rerankers))
+        parts = assemble(uri, config, collection, tenant, encoders, rerankers, check=check)
+        return cls(config, tenant, parts)
 
     @property
     def assets(self) -> AssetStore:
@@ -212,9 +215,10 @@ class RagIndex:
         phrases, prefixes, wildcards and words a few edits away, which the BM25 legs look up; other legs
         read its words. Raises `BadInput`, `StoreError`.
         """
-        self._writer.refresh()
         wanted = Wanted(k, filter, legs, mode, vectors, group_by)
-        return self._retriever.search([query], wanted, explain=explain)
+        with self.store.patience():
+            self._writer.refresh()
+            return self._retriever.search([query], wanted, explain=explain)
 
     def search_many(
         self,
@@ -234,9 +238,10 @@ class RagIndex:
         What each finds is fused as legs are, by `weights` (all equal), and reranked once, for the question.
         `vectors` are the question's.
         """
-        self._writer.refresh()
         wanted = Wanted(k, filter, legs, mode, vectors, group_by, weights)
-        return self._retriever.search(queries, wanted, explain=explain)
+        with self.store.patience():
+            self._writer.refresh()
+            return self._retriever.search(queries, wanted, explain=explain)
 
     def diverse(
         self,
@@ -255,9 +260,10 @@ class RagIndex:
         Maximal marginal relevance (Carbonell and Goldstein 1998): `balance` 1 is the order of `search`, 0
         asks for difference alone, after the best. The rest is as in `search`.
         """
-        self._writer.refresh()
         wanted = Wanted(k, filter, legs, mode, vectors)
-        return self._retriever.diverse(query, wanted, fetch_k, balance)
+        with self.store.patience():
+            self._writer.refresh()
+            return self._retriever.diverse(query, wanted, fetch_k, balance)
 
     def context(
         self,
@@ -290,7 +296,8 @@ class RagIndex:
     ) -> Outcome:
         """Search and keep what every stage made of the query: for measuring. `exact`: without the funnel."""
         wanted = Wanted(k, filter, legs, mode, depth=depth, exact=exact)
-        return self._retriever.run([query], wanted)
+        with self.store.patience():
+            return self._retriever.run([query], wanted)
 
     def tune(
         self,

@@ -126,8 +126,9 @@ class Indexer:
     ) -> IngestSummary:
         start = perf_counter()
         found = find_documents(paths, root)
-        todo = [file for file in found.files if not self._is_current(file)]
-        known = {file.doc_id for file in todo if self._writer.manifest.get(file.doc_id)}
+        records = {record.doc_id: record for record in self._writer.manifest}
+        todo = [file for file in found.files if not self._is_current(file, records.get(file.doc_id))]
+        known = {file.doc_id for file in todo if file.doc_id in records}
         done: list[_Document] = []
         for documents in self._groups(self._read(todo, progress, on_page)):
             self._store(documents)
@@ -136,8 +137,7 @@ class Indexer:
         unchanged = len(found.files) - len(todo)
         return _summary(done, known, unchanged, list(found.bad), perf_counter() - start)
 
-    def _is_current(self, file: SourceFile) -> bool:
-        record = self._writer.manifest.get(file.doc_id)
+    def _is_current(self, file: SourceFile, record: DocumentRecord | None) -> bool:
         return (
             record is not None
             and record.complete
@@ -189,11 +189,11 @@ class Indexer:
     def _record(self, document: _Document) -> DocumentRecord:
         return DocumentRecord(
             document.file.doc_id,
-            tuple(passage.id for passage in document.passages),
-            document.file.sha256,
-            self._settings,
-            document.pages.total(),
+            sha256=document.file.sha256,
+            settings=self._settings,
+            pages=document.pages.total(),
             complete=not document.bad,
+            path=str(document.file.path),
         )
 
 

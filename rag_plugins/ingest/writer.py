@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import RLock
 from types import MappingProxyType
 from typing import Protocol
 
+from rag_plugins.errors import StoreError
 from rag_plugins.filters import where
 from rag_plugins.ingest.manifest import DocumentRecord, Manifest
 from rag_plugins.ingest.rows import RowMaker
@@ -51,87 +52,95 @@ class Writer:
         settlers: Sequence[Settler] = (),
     ) -> None:
         """`rows` encodes what is to be written."""
-        self.manifest: Manifest = Manifest(store.state, tenant)
+        self.manifest: Manifest = Manifest(store.records, tenant)
         self.collection: str = store.collection
         self._store = store
         self._rows = rows
         self._keepers = keepers
         self._settlers = settlers
         self._written = 0
-        self._lock = RLock()  # Counting and writing belong together; readers need not wait.
+        # Counting, writing and recording belong together; readers need not wait.
+        self._lock: RLock = store.shared("writer", RLock)
 
     def add(self, passages: Sequence[Passage], vectors: Mapping[str, Given] = _NONE) -> list[str]:
         """Insert or replace by id; ids in the order given. Raises `BadPassage` before anything is written.
 
         `vectors` by leg and passage id are not made anew. Raises `BadInput` for those that do not fit.
         """
-        unique = {passage.id: passage for passage in passages}
-        documents: dict[str, list[str]] = {}
-        for passage in unique.values():
+        unique = list({passage.id: passage for passage in passages}.values())
+        for passage in unique:
             self._rows.check(passage)
             self._store.check(passage)
-            documents.setdefault(passage.doc_id, []).append(passage.id)
-        given = self._rows.trusted(list(unique.values()), vectors)
+        given = self._rows.trusted(unique, vectors)
         with self._lock:
-            self._put(list(unique.values()), given)
-            self.manifest.write(self._extended(doc_id, ids) for doc_id, ids in documents.items())
+            self._begin(unique)
+            sums = self._put(unique, given)
+            known = self.manifest.get_all(passage.doc_id for passage in unique)
+            self.manifest.write(
+                [
+                    known.get(doc_id, DocumentRecord(doc_id)).having({id: sums[id] for id in ids})
+                    for doc_id, ids in _by_document(unique).items()
+                ]
+            )
         return [passage.id for passage in passages]
 
     def replace(self, documents: Sequence[tuple[DocumentRecord, Sequence[Passage]]]) -> None:
-        """Make each document's passages exactly these.
+        """Make each document's passages exactly these: add, verify, record, and only then delete the old.
 
-        First what is about to be is recorded as incomplete, old ids and new, so that whatever a crash
-        leaves behind is known, and read again. A record that comes in incomplete keeps its old passages:
-        a page that cannot be read today is no reason to lose what was read of it before.
+        First the documents are recorded as incomplete, so that what a crash leaves behind is read again. A
+        record that comes in incomplete keeps its old passages: a page that cannot be read today is no reason
+        to lose what was read of it before.
         """
         with self._lock:
-            both = [self._extended(record.doc_id, record.ids) for record, _ in documents]
-            self.manifest.write(dataclasses.replace(record, complete=False) for record in both)
-            self._put([passage for _, passages in documents for passage in passages])
-            records = [
-                record if record.complete else dataclasses.replace(record, ids=known.ids)
-                for (record, _), known in zip(documents, both, strict=True)
-            ]
-            kept = {id for record in records for id in record.ids}
-            self._drop([id for record in both for id in record.ids if id not in kept])
+            passages = [passage for _, of_document in documents for passage in of_document]
+            self._begin(passages)
+            known = self.manifest.get_all(record.doc_id for record, _ in documents)
+            self.manifest.write(
+                [replace(known.get(record.doc_id, record), complete=False) for record, _ in documents]
+            )
+            sums = self._put(passages)
+            records: list[DocumentRecord] = []
+            for record, of_document in documents:
+                kept = known[record.doc_id] if record.doc_id in known and not record.complete else record
+                mine = {passage.id: sums[passage.id] for passage in of_document}
+                records.append(replace(record, sums=kept.sums).having(mine))
+            self._drop_old(records, known)
             self.manifest.write(records)
 
     def retext(self, passages: Sequence[Passage], records: Sequence[DocumentRecord]) -> None:
         """Give stored passages other texts for the LLM, which retrieval never reads; then put records."""
         with self._lock:
-            self._store.retext(passages)
-            self.manifest.write(records)
+            known = self.manifest.get_all(passage.doc_id for passage in passages)
+            self.manifest.write(
+                [record.doubting(passage.id for passage in passages) for record in known.values()]
+            )
+            told = self._store.retext(passages)
+            known |= {record.doc_id: record for record in records}
+            self.manifest.write([record.retold(told) for record in known.values()])
 
     def delete(self, doc_id: str) -> int:
         """Delete a document's passages; how many there were."""
         with self._lock:
-            removed = self._drop(self._store.ids(where("doc_id") == doc_id))
             if self.manifest.get(doc_id) is not None:
                 self.manifest.write(removed=[doc_id])
-            return removed
+            return self._drop(self._store.ids(where("doc_id") == doc_id))
 
     def remove(self, ids: Sequence[str]) -> int:
         """Delete passages; how many there were."""
         with self._lock:
-            gone = {id: passage.doc_id for id, passage in self._store.fetch(ids).items()}
-            removed = self._drop(list(gone))
-            known = [record for id in dict.fromkeys(gone.values()) if (record := self.manifest.get(id))]
-            left = [
-                dataclasses.replace(record, ids=tuple(id for id in record.ids if id not in gone))
-                for record in known
-            ]
+            gone = self._store.rows.documents(ids)
+            left = [record.without(gone) for record in self.manifest.get_all(gone.values()).values()]
             self.manifest.write(
-                [record for record in left if record.ids],
-                [record.doc_id for record in left if not record.ids],
+                [record for record in left if record.sums],
+                [record.doc_id for record in left if not record.sums],
             )
-            return removed
+            return self._drop(list(gone))
 
     def clear(self) -> int:
         """Delete every passage; how many there were."""
         with self._lock:
-            removed = self._drop(self._store.ids())
             self.manifest.write(removed=[record.doc_id for record in self.manifest])
-            return removed
+            return self._drop(self._store.ids())
 
     def refresh(self) -> None:
         """Before a search: know what other processes have written. Never waits for a writer of this one.
@@ -147,7 +156,8 @@ class Writer:
 
     def settle(self) -> None:
         """After a run of writes: bring term weights, funnels and what fusion knows up to date, save."""
-        with self._lock, span("rag_plugins.settle"):
+        # Settlers do not fail, so that each by itself would wait for a server that hangs.
+        with self._lock, self._store.patience(renewed=True), span("rag_plugins.settle"):
             for keeper in self._keepers:
                 keeper.settle()
             for settler in self._settlers:
@@ -161,17 +171,55 @@ class Writer:
             for keeper in self._keepers:
                 keeper.save()
 
-    def _put(self, passages: Sequence[Passage], given: GivenVectors = _MADE) -> None:
+    def _begin(self, passages: Sequence[Passage]) -> None:
+        """Passages are about to be written: what they replace is not sure any more, nor whose it is."""
+        goes_to = {passage.id: passage.doc_id for passage in passages}
+        owners = self._store.rows.documents(list(goes_to))
+        self.manifest.write(
+            [
+                record.doubting(goes_to).without(
+                    id for id, doc_id in owners.items() if doc_id == record.doc_id != goes_to[id]
+                )
+                for record in self.manifest.get_all(owners.values()).values()
+            ]
+        )
+
+    def _put(self, passages: Sequence[Passage], given: GivenVectors = _MADE) -> dict[str, str]:
+        """What each is now, by id. Raises `StoreError` where one is not there after it was written."""
+        sums: dict[str, str] = {}
         for batch in _loads(map(_cleaned, passages)):
             with span("rag_plugins.write", {"rag_plugins.passages": len(batch)}), self._counted():
                 for keeper in self._keepers:
                     keeper.exchange(batch)
                 with span("rag_plugins.encode"):
                     rows = self._rows.rows(batch, given)
-                self._store.upsert(rows)
+                written = self._store.upsert(rows)
+                self._verify(written)
                 for keeper in self._keepers:
                     keeper.stored(batch)
+            sums |= written
             self._written += len(batch)
+        return sums
+
+    def _verify(self, written: Mapping[str, str]) -> None:
+        there = self._store.rows.documents(list(written))
+        if missing := [id for id in written if id not in there]:
+            raise StoreError(
+                f"{self._store}: {len(missing)} of {len(written)} passages are not there after they were "
+                f"written, {missing[0]} for one: the database is damaged, see `rag-plugins doctor`"
+            )
+
+    def _drop_old(self, records: Sequence[DocumentRecord], known: Mapping[str, DocumentRecord]) -> None:
+        """Delete what complete documents had and have no more, once nothing records it any more."""
+        whole = {record.doc_id for record in records if record.complete}
+        kept = {id for record in records for id in record.sums}
+        # A write that did not end has left more than was recorded.
+        torn = [doc_id for doc_id in whole & known.keys() if not known[doc_id].complete]
+        left = self._store.ids(where("doc_id").is_in(torn)) if torn else []
+        old = dict.fromkeys(id for doc_id in whole & known.keys() for id in known[doc_id].sums)
+        if gone := [id for id in (old | dict.fromkeys(left)) if id not in kept]:
+            self.manifest.write([replace(record, complete=False) for record in records])
+            self._drop(gone)
 
     def _drop(self, ids: Sequence[str]) -> int:
         removed = 0
@@ -195,9 +243,12 @@ class Writer:
                 keeper.doubt()
             raise
 
-    def _extended(self, doc_id: str, ids: Sequence[str]) -> DocumentRecord:
-        old = self.manifest.get(doc_id) or DocumentRecord(doc_id, ())
-        return dataclasses.replace(old, ids=tuple(dict.fromkeys((*old.ids, *ids))))
+
+def _by_document(passages: Iterable[Passage]) -> dict[str, list[str]]:
+    documents: dict[str, list[str]] = {}
+    for passage in passages:
+        documents.setdefault(passage.doc_id, []).append(passage.id)
+    return documents
 
 
 def _cleaned(passage: Passage) -> Passage:
@@ -205,7 +256,7 @@ def _cleaned(passage: Passage) -> Passage:
     views = tuple(
         EmbedText(clean(view.text)) if isinstance(view, EmbedText) else view for view in passage.views
     )
-    return passage if views == passage.views else dataclasses.replace(passage, views=views)
+    return passage if views == passage.views else replace(passage, views=views)
 
 
 def _loads(passages: Iterable[Passage]) -> Iterator[list[Passage]]:

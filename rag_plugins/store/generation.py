@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from uuid import uuid4
 
+from rag_plugins.store.records import Records
 from rag_plugins.store.state import State
 from rag_plugins.text import digest
+from rag_plugins.types import JsonValue
 
 __all__ = ["Generation"]
 
@@ -19,15 +21,29 @@ class Generation:
     def __init__(self) -> None:
         self.owner: object | None = None
 
-    def renew(self, state: State, tenant: str, owner: object, value: str | None = None) -> None:
-        """Another one, or the one given; `tenant` as it is stored. Others are not the owner any more."""
-        state.put({_key(tenant): value or uuid4().hex})
+    def renew(
+        self, state: State, records: Records, tenant: str, owner: object, value: str | None = None
+    ) -> None:
+        """Another one, or the one given; `tenant` as it is stored. Others are not the owner any more.
+
+        It is recorded, too: a database that has another is not as it was left.
+        """
+        new: dict[str, JsonValue] = {_key(tenant): value or uuid4().hex}
+        if records is not state:
+            records.put(new)
+        state.put(new)
         self.owner = owner
 
     @staticmethod
-    def stored(state: State, tenant: str) -> str | None:
-        """What the collection has; None before the first write."""
-        value = state.get(_key(tenant))
+    def accept(state: State, records: Records, tenant: str) -> None:
+        """Record what the collection has."""
+        if records is not state and (value := Generation.stored(state, tenant)):
+            records.put({_key(tenant): value})
+
+    @staticmethod
+    def stored(state: Records, tenant: str) -> str | None:
+        """What the collection, or the record of it, has; None before the first write."""
+        value = state.get_all([_key(tenant)]).get(_key(tenant))
         return value if isinstance(value, str) else None
 
 

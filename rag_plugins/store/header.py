@@ -13,6 +13,7 @@ from rag_plugins.config import IndexConfig, StoreConfig
 from rag_plugins.errors import CollectionMismatch, ConfigError, StoreError
 from rag_plugins.store.engine import Engine
 from rag_plugins.store.indexes import Indexes, index_params, layout
+from rag_plugins.store.records import FileRecords, Records, records_of
 from rag_plugins.store.schema import LAYOUT, PARTITIONS, VectorField, checked_name, table
 from rag_plugins.store.state import State
 from rag_plugins.types import JsonValue
@@ -62,8 +63,8 @@ def claimed(
     fingerprint: Mapping[str, JsonValue],
     keep_tokens: Sequence[str],
     tenant: str = "",
-) -> tuple[Header, State]:
-    """Open the collection with these settings, or create it: what it has in the end, and its state.
+) -> tuple[Header, State, FileRecords | State]:
+    """Open the collection with these settings, or create it: what it has in the end, its state and records.
 
     Raises `CollectionMismatch`, `StoreError`, `ConfigError` as `admit` and for more legs than a server has.
     Token vectors may be kept from now on; a collection that keeps them goes on. Its prefix fields, and the
@@ -73,7 +74,8 @@ def claimed(
     stored, indexes = layout(fields, config, file=bool(engine.address.path), lite=engine.lite)
     state = State(engine, f"{name}_state")
     wanted = Header(name, stored, dict(fingerprint), tuple(map(checked_name, keep_tokens)), indexes)
-    return _claim(engine, state, replace(wanted, tenants=bool(tenant))), state
+    records = records_of(engine, name, state)
+    return _claim(engine, state, records, replace(wanted, tenants=bool(tenant))), state, records
 
 
 def admit(state: State, collection: str, tenant: str) -> None:
@@ -91,8 +93,11 @@ def recorded_legs(state: State) -> tuple[str, ...]:
     return tuple(recorded.get("fingerprint", {}))
 
 
-def _claim(engine: Engine, state: State, wanted: Header) -> Header:
-    recorded = state.get(_KEY)
+def _claim(engine: Engine, state: State, records: Records, wanted: Header) -> Header:
+    found = state.get(_KEY)
+    # Lite may have lost the rows of its state: they are recorded apart from it, too.
+    lost = found is None and engine.has(wanted.collection)
+    recorded = records.get_all([_KEY]).get(_KEY) if lost else found
     _admit(recorded, wanted.collection, tenants=wanted.tenants)
     if recorded is None:
         wanted = _create(engine, wanted)
@@ -102,7 +107,8 @@ def _claim(engine: Engine, state: State, wanted: Header) -> Header:
         engine.load(wanted.collection)
         if engine.recovered:
             _repair(engine, wanted.collection)
-    if recorded != wanted.to_json():
+    if found != wanted.to_json():
+        records.put({_KEY: wanted.to_json()})
         state.put({_KEY: wanted.to_json()})  # Last: a collection without a header was never used.
     return wanted
 

@@ -9,20 +9,23 @@ from pathlib import Path
 from typing import TypeVar
 
 from rag_plugins.config import StoreConfig
-from rag_plugins.errors import BadInput
+from rag_plugins.errors import BadInput, StoreError
 from rag_plugins.filters import DOCUMENT, Filter, where
 from rag_plugins.funnel import Prefixes
 from rag_plugins.store.assets import AssetStore, asset_store
 from rag_plugins.store.engine import Engine, Entity, cut
-from rag_plugins.store.entry import Entry, batches, scalars_of
+from rag_plugins.store.entry import Entry, batches, scalars_of, with_spilled
 from rag_plugins.store.generation import Generation
 from rag_plugins.store.header import Header, claimed
 from rag_plugins.store.nearest import Nearest
+from rag_plugins.store.patience import Patience
 from rag_plugins.store.prefix_fields import PrefixFields
 from rag_plugins.store.prefix_records import Known, PrefixRecords
-from rag_plugins.store.rows import VIEWS, MakeVectors, Rows, Vector
+from rag_plugins.store.records import FileRecords
+from rag_plugins.store.rows import PASSAGE, VIEWS, MakeVectors, Rows, Vector
 from rag_plugins.store.schema import Row, VectorField, checked_tenant, scope_of
 from rag_plugins.store.state import State
+from rag_plugins.store.sums import passage_sum, summed
 from rag_plugins.store.terms import TermTable
 from rag_plugins.store.tokens import token_store
 from rag_plugins.store.writes import Writes
@@ -47,24 +50,26 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
         header: Header,
         tenant: str,
         state: State,
+        records: FileRecords | State,
         assets: AssetStore,
         config: StoreConfig = _DEFAULTS,
     ) -> None:
         """Take what `open` has made."""
         self.state = state
+        self.records: FileRecords | State = records
         self.assets = assets
         self._engine = engine
         self.collection: str = header.collection
         self._fields = {field.name: field for field in header.fields}
         self._tenant = scope_of(tenant)
-        self._rows = Rows(engine, self.collection, self._tenant, state)
-        records = PrefixRecords(state, self._tenant, self.shared("prefixes", Known))
+        self.rows: Rows = Rows(engine, self.collection, self._tenant, state)
+        searched = PrefixRecords(state, self._tenant, self.shared("prefixes", Known))
         self.prefix_fields: PrefixFields = PrefixFields(
-            self._rows, header.fields, records, alone=self.is_file
+            self.rows, header.fields, searched, alone=self.is_file
         )
-        self._nearest = Nearest(self._rows, self.prefix_fields, header.indexes)
+        self._nearest = Nearest(self.rows, self.prefix_fields, header.indexes)
         self._tokens = token_store(engine, self.collection, self._tenant, header.keep_tokens)
-        self._writes = Writes(self._rows, state, self._tokens, self.prefix_fields)
+        self._writes = Writes(self.rows, state, self._tokens, self.prefix_fields)
         self._generation = self.shared("generation", Generation)
         self._writer = object()
 
@@ -88,9 +93,11 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
         checked_tenant(tenant)
         engine = Engine(uri, config)
         try:
-            header, state = claimed(engine, config, collection, fields, fingerprint, keep_tokens, tenant)
+            header, state, records = claimed(
+                engine, config, collection, fields, fingerprint, keep_tokens, tenant
+            )
             assets = asset_store(config.assets, engine.address.path)
-            return cls(engine, header, tenant, state, assets, config)
+            return cls(engine, header, tenant, state, records, assets, config)
         except BaseException:
             engine.close()
             raise
@@ -99,6 +106,20 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
     def is_file(self) -> bool:
         """Whether this process alone has the database: a file, no server."""
         return self._engine.address.path is not None
+
+    @property
+    def recovered(self) -> bool:
+        """Whether whoever last had the file ended without closing it."""
+        return self._engine.recovered
+
+    @property
+    def records_path(self) -> Path | None:
+        """The file that tells what the collection should hold, where that is not on a server."""
+        return self.records.path if isinstance(self.records, FileRecords) else None
+
+    def patience(self, *, renewed: bool = False) -> AbstractContextManager[Patience]:
+        """Within it, calls wait for a server no longer than one of them may; see `Patience`."""
+        return self._engine.patience(renewed=renewed)
 
     def shared(self, key: str, make: Callable[[], T]) -> T:
         """One object a key for all stores of this process on this tenant's collection, while any is open.
@@ -115,19 +136,32 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
         """Raise the `BadPassage` that `upsert` would, before vectors are made for it."""
         scalars_of(passage, self._tenant)
 
-    def upsert(self, rows: Sequence[Row]) -> None:
+    def upsert(self, rows: Sequence[Row]) -> dict[str, str]:
         """Insert rows, or replace those of the same id; searchable and safe from a crash on return.
 
-        Raises `BadPassage` before anything is written. Of one id given twice the last row counts.
+        What each is, by id: see `sums`. Raises `BadPassage` before anything is written. Of one id given twice
+        the last row counts.
         """
-        given = [field for field in self._fields.values() if not field.prefix_of]
+        made = [field for field in self._fields.values() if not field.prefix_of]
+        given = summed(made)
         unique = {row.passage.id: row for row in rows}
-        entries = [Entry.of(row, given, self._tenant) for row in unique.values()]
+        entries = [Entry.of(row, made, self._tenant) for row in unique.values()]
         with self._engine.lock:
             old = self._writes.stored(list(unique))
             for batch in batches(entries):
                 with self._changing([entry.id for entry in batch]):
                     self._write(batch, old)
+        return {entry.id: passage_sum(with_spilled(entry.fields, entry.spilled), given) for entry in entries}
+
+    def sums(self, ids: Sequence[str]) -> dict[str, str]:
+        """What stored passages are, by id, as the engine has them now: 16 hex digits of texts, 16 of vectors.
+
+        Missing ones are left out; one whose texts are lost has "". Read from the engine, not from memory.
+        """
+        fields = summed(self._fields.values())
+        rows = self.rows.get(ids, (*PASSAGE, *(field.name for field in fields)))
+        texts = self.rows.spilled(rows)
+        return {row["id"]: _sum(row, texts, fields) for row in rows}
 
     def prefixes(self, field: str) -> Prefixes | None:
         """How a dense field is searched; None: exactly."""
@@ -139,7 +173,7 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
 
     def matrix(self, field: str, ids: Sequence[str]) -> Matrix:
         """The vectors that passages have in a dense field, (n, dim), in the order of `ids`."""
-        return self._rows.matrix(field, self._fields[field].dim or 0, ids)
+        return self.rows.matrix(field, self._fields[field].dim or 0, ids)
 
     def search(
         self, field: str, vector: Vector, limit: int, filter: Filter | None = None, *, exact: bool = False
@@ -156,7 +190,7 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
 
     def fetch(self, ids: Sequence[str]) -> dict[str, Passage]:
         """Passages by id, in the order of `ids`; missing ones are left out."""
-        return self._rows.passages(ids)
+        return self.rows.passages(ids)
 
     def page(self, doc_id: str, page: int) -> list[Passage]:
         """The passages of a page of a document that was read from a file."""
@@ -164,12 +198,12 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
 
     def views(self, ids: Sequence[str]) -> dict[str, tuple[View, ...]]:
         """What retrieval reads of passages, by id. Far faster than `fetch`, which builds every word."""
-        return {id: passage.views for id, passage in self._rows.passages(ids, VIEWS).items()}
+        return {id: passage.views for id, passage in self.rows.passages(ids, VIEWS).items()}
 
     def values(self, ids: Sequence[str], key: str) -> dict[str, str]:
         """What passages have under a metadata key, as JSON, or their "doc_id"; those without are left out."""
         where(key)  # Raises `BadFilter` for what is no key.
-        found = self._rows.passages(ids, VIEWS).items()
+        found = self.rows.passages(ids, VIEWS).items()
         if key == DOCUMENT:
             return {id: passage.doc_id for id, passage in found}
         return {
@@ -182,7 +216,7 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
         """The stored vectors of a sparse field by id; missing ones are left out. Raises `BadInput`."""
         if field not in self._fields or self._fields[field].kind != "sparse":
             raise BadInput(f"field {field!r}: expected a sparse one of {', '.join(self._fields)}")
-        return self._rows.sparse(field, ids)
+        return self.rows.sparse(field, ids)
 
     def fetch_tokens(self, name: str, ids: Sequence[str]) -> dict[str, bytes]:
         """Packed token vectors of a leg by id; missing ones are left out."""
@@ -191,22 +225,22 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
     def delete(self, ids: Sequence[str]) -> int:
         """Delete passages; how many there were."""
         with self._engine.lock:
-            if rows := self._rows.get(ids, ("id", "tenant", "spilled")):
+            if rows := self.rows.get(ids, ("id", "tenant", "spilled")):
                 with self._changing([row["id"] for row in rows]):
                     self._erase(rows)
             return len(rows)
 
     def confidences(self, ids: Sequence[str]) -> dict[str, float]:
         """How sure recognition was of passages, 0 to 1, by id, of those that were recognised."""
-        return self._rows.confidences(ids)
+        return self.rows.confidences(ids)
 
     def ids(self, filter: Filter | None = None, field: str | None = None) -> list[str]:
         """Ids of the tenant's passages, ascending; `field`: of those with a vector in this dense field."""
-        return self._rows.ids(filter, field)
+        return self.rows.ids(filter, field)
 
     def count(self, field: str | None = None) -> int:
         """How many passages the tenant has; `field`: with a vector in this dense field."""
-        return self._rows.count(field)
+        return self.rows.count(field)
 
     def scan(self, batch: int = 512) -> Iterator[list[Passage]]:
         """Every passage of the tenant there was at the start and still is, ascending by id."""
@@ -220,26 +254,26 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
         """
         for batch in cut(self.ids()):
             with self._engine.lock:
-                rows = self._rows.with_vectors(self._fields[field], batch, make)
+                rows = self.rows.with_vectors(self._fields[field], batch, make)
                 with self._changing(ids := [row["id"] for row in rows]):
                     self._writes.amend(rows)
                     self._amended(ids, self._fields[field])
 
-    def retext(self, passages: Sequence[Passage]) -> int:
-        """Give stored passages another `llm_text`, provenance and metadata; how many of them there were.
+    def retext(self, passages: Sequence[Passage]) -> dict[str, str]:
+        """Give stored passages another `llm_text`, provenance and metadata.
 
-        Ids, views and vectors stay as they are. Raises `BadPassage` before anything is written.
+        The first halves of what they are now (see `sums`), by id of those that were there. Ids, views and
+        vectors stay as they are. Raises `BadPassage` before anything is written.
         """
         given = self._writes.checked(passages)
-        written = 0
+        told: dict[str, str] = {}
         for batch in cut(list(given)):
             with self._engine.lock:
-                if stored := self._rows.passages(batch, VIEWS):
+                if stored := self.rows.passages(batch, VIEWS):
                     with self._changing(ids := list(stored)):
-                        self._writes.retext(stored, given)
+                        told |= self._writes.retext(stored, given)
                         self._amended(ids)
-            written += len(stored)
-        return written
+        return told
 
     def settle(self) -> None:
         """After a run of writes: what is worth doing once and not with every one of them."""
@@ -248,6 +282,8 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
         """Free the file for other processes, once no other store of this process uses it. Idempotent."""
         if self._tokens:
             self._tokens.close()
+        if isinstance(self.records, FileRecords):
+            self.records.close()
         self._engine.close()
 
     def __exit__(self, *exception: object) -> None:
@@ -269,5 +305,12 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
     def _changing(self, ids: Sequence[str]) -> Generator[None]:
         """Around every change of rows, under the lock: a copy of them that another store keeps is old now."""
         if self._generation.owner is not self._writer:
-            self._generation.renew(self.state, self._tenant, self._writer)
+            self._generation.renew(self.state, self.records, self._tenant, self._writer)
         yield
+
+
+def _sum(row: Entity, texts: Mapping[str, JsonValue], fields: Sequence[VectorField]) -> str:
+    try:
+        return passage_sum(with_spilled(row, texts), fields)
+    except StoreError:  # A long text of it is lost.
+        return ""

@@ -93,6 +93,14 @@ class Rows:
         foreign = self.engine.query(self.collection, others, ["id"], limit=1)
         return self.engine.count(self.collection, self.scope() if foreign else "")
 
+    def total(self) -> int:
+        """How many rows all tenants have."""
+        return self.engine.count(self.collection)
+
+    def documents(self, ids: Sequence[str]) -> dict[str, str]:
+        """The document of each passage, by id; missing ones are left out."""
+        return {row["id"]: row["doc_id"] for row in self.get(ids, ("id", "tenant", "doc_id"))}
+
     def passages(self, ids: Sequence[str], fields: Sequence[str] = PASSAGE) -> dict[str, Passage]:
         """Passages by id, in the order of `ids`; missing ones are left out."""
         rows = self.get(ids, fields)
@@ -111,10 +119,13 @@ class Rows:
         They name their tenant, as every row that is written: by it a server knows the partition.
         """
         passages = list(self.passages(ids, VIEWS).values())
-        made = zip(passages, make(passages), strict=True)
-        rows = (Row(passage, {field.name: vector}) for passage, vector in made)
         return [
-            {"id": row.passage.id, "tenant": self.tenant, field.name: row_vector(field, row)} for row in rows
+            {
+                "id": passage.id,
+                "tenant": self.tenant,
+                field.name: row_vector(field, Row(passage, {field.name: vector})),
+            }
+            for passage, vector in zip(passages, make(passages), strict=True)
         ]
 
     def spilled(self, rows: Sequence[Entity]) -> dict[str, JsonValue]:

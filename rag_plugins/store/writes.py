@@ -8,10 +8,11 @@ from dataclasses import replace
 
 from rag_plugins.errors import BadPassage
 from rag_plugins.store.engine import Entity
-from rag_plugins.store.entry import Entry, scalars_of, spilled_keys
+from rag_plugins.store.entry import Entry, scalars_of, spilled_keys, with_spilled
 from rag_plugins.store.prefix_fields import PrefixFields
 from rag_plugins.store.rows import Rows
 from rag_plugins.store.state import State
+from rag_plugins.store.sums import text_sum
 from rag_plugins.store.tokens import TokenStore
 from rag_plugins.types import JsonValue, Passage
 
@@ -56,12 +57,16 @@ class Writes:
         """By id. Raises `BadPassage` for what cannot be stored."""
         return {scalars_of(passage, self._rows.tenant)[0]["id"]: passage for passage in passages}
 
-    def retext(self, stored: Mapping[str, Passage], given: Mapping[str, Passage]) -> None:
-        """Give these rows texts and metadata of what is given by id, and leave views, vectors and tokens."""
+    def retext(self, stored: Mapping[str, Passage], given: Mapping[str, Passage]) -> dict[str, str]:
+        """Give these rows texts and metadata of what is given by id, and leave views, vectors and tokens.
+
+        What their texts are now, by id: see `text_sum`.
+        """
         made = [scalars_of(_retold(old, given[id]), self._rows.tenant) for id, old in stored.items()]
         spilled = {key: text for _, texts in made for key, text in texts.items()}
         with self._spilling(spilled, self.stored(list(stored)).values()):
             self.amend([{name: scalars[name] for name in _TOLD} for scalars, _ in made])
+        return {scalars["id"]: text_sum(with_spilled(scalars, texts)) for scalars, texts in made}
 
     @contextmanager
     def _spilling(self, texts: Mapping[str, JsonValue], old: Iterable[str]) -> Generator[None]:

@@ -9,7 +9,9 @@ from types import MappingProxyType
 from typing import TypeAlias, cast
 
 from rag_plugins.config import Config, GivenRerankerConfig, RerankerConfig, VectorLeg
+from rag_plugins.ingest.checking import check_opened
 from rag_plugins.ingest.funnels import FunnelKeeper
+from rag_plugins.ingest.manifest import Manifest
 from rag_plugins.ingest.rows import RowMaker
 from rag_plugins.ingest.weighing import FusionKeeper
 from rag_plugins.ingest.writer import Writer
@@ -91,11 +93,15 @@ def assemble(
     tenant: str,
     encoders: Mapping[str, Encoder | ImageEncoder],
     rerankers: Sequence[Reranker] = (),
+    *,
+    check: bool = True,
 ) -> Parts:
     """All that works on a collection, opened or created: see `RagIndex.open`; `config` as of `with_given`."""
     legs = make_legs(config.legs, encoders, config.compute)
     store = make_store(uri, config, legs, collection, tenant)
     try:
+        if check:
+            check_opened(store, Manifest(store.records, tenant), tenant)
         return wire(config, legs, store, tenant, encoders, by_name(rerankers))
     except BaseException:
         store.close()

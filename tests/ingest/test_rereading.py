@@ -164,7 +164,7 @@ def test_a_page_without_a_passage_is_named_and_read_when_it_is_ingested_again(tm
     scan(LINES[:2]).save(path, save_all=True, append_images=[scan(LINES[2:])])
     with opened(tmp_path / "a.db") as index:
         index.ingest([path])
-        index.store.delete(index.store.ids(where("page") == 2))
+        index.remove(index.store.ids(where("page") == 2))
         summary = reread(index, [path])
         (notice,) = summary.notices
         assert "two.tif, page 2: no passage was made of it" in notice

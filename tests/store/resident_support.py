@@ -15,16 +15,16 @@ TERMS = SparseVector.of({1: 1.0, 2: 0.5, 3: 2.0})
 
 def agree(store) -> Sequence[str]:
     """Check that memory, payload and Lite have the same rows; their ids."""
-    assert store._rows.count() == store.count()
-    ids = Rows.ids(store._rows)
+    assert store.rows.count() == store.count()
+    ids = Rows.ids(store.rows)
     assert store.ids() == ids
-    passages = Rows.passages(store._rows, ids)
+    passages = Rows.passages(store.rows, ids)
     assert store.fetch(ids) == passages
     assert store.views(ids) == {id: passage.views for id, passage in passages.items()}
-    assert store.confidences(ids) == store._rows.confidences(ids)
-    having = Rows.ids(store._rows, field="dense")
+    assert store.confidences(ids) == store.rows.confidences(ids)
+    having = Rows.ids(store.rows, field="dense")
     assert store.ids(field="dense") == having and store.count("dense") == len(having)
-    stored = Rows.matrix(store._rows, "dense", DIM, ids)
+    stored = Rows.matrix(store.rows, "dense", DIM, ids)
     np.testing.assert_array_equal(store.matrix("dense", ids), stored)
     for field, queries in (("dense", QUERIES), ("bm25", [TERMS])):
         for query in queries:

@@ -214,7 +214,7 @@ def test_home_is_expanded_and_assets_lie_beside_the_file(tmp_path, monkeypatch):
         store.assets.put(b"image")
         store.upsert([row(1, tokens=b"t")])
     found = {path.name for path in (tmp_path / "new").iterdir()}
-    assert found == {"handbook.db", "handbook.db.assets", "handbook.db.tokens"}
+    assert found == {"handbook.db", "handbook.db.assets", "handbook.db.manifest", "handbook.db.tokens"}
 
 
 def test_a_server_keeps_assets_where_the_user_keeps_data(milvus_server, tmp_path, monkeypatch, collection):

@@ -92,7 +92,7 @@ def no_waiting(monkeypatch):
 
 def stored(store, field, ids=None):
     """What the engine has in a field, by id."""
-    return store._rows.dense(field, store.ids() if ids is None else ids)
+    return store.rows.dense(field, store.ids() if ids is None else ids)
 
 
 def assert_made(store, prefixes):

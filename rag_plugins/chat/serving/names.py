@@ -29,7 +29,7 @@ class Named:
 def documents_of(index: RagIndex) -> list[Named]:
     """Every document of the tenant, by name."""
     # Read anew each time: on a server other processes write too.
-    records = Manifest(index.store.state, index.tenant)
+    records = Manifest(index.store.records, index.tenant)
     named = [
         Named(digest(record.doc_id)[:16], file_name(record.doc_id), record.doc_id, len(record.ids))
         for record in records

@@ -220,7 +220,7 @@ class Memory:
             _logger.warning("%s: %s; the rows will be read anew when the file is opened", self._folder, error)
 
     def _renew(self, source: Source, generation: str) -> None:
-        self._generation.renew(source.state, source.tenant, self, generation)
+        self._generation.renew(source.state, source.records, source.tenant, self, generation)
 
     def _save(self, source: Source) -> None:
         """A crash in the middle leaves the old snapshot with its journal, or the new one."""

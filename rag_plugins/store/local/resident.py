@@ -26,6 +26,7 @@ from rag_plugins.store.local.snapshots import Content
 from rag_plugins.store.local.source import Source
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.store.nearest import checked_query
+from rag_plugins.store.records import FileRecords
 from rag_plugins.store.schema import VectorField, sparse_vector
 from rag_plugins.store.state import State
 from rag_plugins.text import digest
@@ -54,15 +55,16 @@ class ResidentStore(MilvusStore):
         header: Header,
         tenant: str,
         state: State,
+        records: FileRecords | State,
         assets: AssetStore,
         config: StoreConfig,
     ) -> None:
         """Read the rows into memory, unless another store of this process has. Raises `StoreError`."""
-        super().__init__(engine, header, tenant, state, assets, config)
+        super().__init__(engine, header, tenant, state, records, assets, config)
         path = engine.address.path
         if path is None:
             raise ConfigError(f"{engine.address}: expected a file, a path that ends in .db")
-        self._source = Source(self._rows, state, self.prefix_fields.active)
+        self._source = Source(self.rows, state, records, self.prefix_fields.active)
         folder = _folder(path, self.collection, self._tenant)
         kinds = _kinds(header.fields, config)
         shape = sorted((name, kind.dim) for name, kind in kinds.items())

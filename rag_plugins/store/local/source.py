@@ -15,6 +15,7 @@ from rag_plugins.funnel import Prefixes
 from rag_plugins.resident.batch import Batch, FieldKind
 from rag_plugins.store.engine import Entity
 from rag_plugins.store.entry import with_spilled
+from rag_plugins.store.records import Records
 from rag_plugins.store.rows import PASSAGE, Rows
 from rag_plugins.store.schema import dense_vector, sparse_vector
 from rag_plugins.store.state import State
@@ -28,6 +29,7 @@ class Source:
 
     rows: Rows
     state: State
+    records: Records
     prefixes: Callable[[str], Prefixes | None]
 
     @property

@@ -1,0 +1,147 @@
+"""Whether a collection has what it should: what was recorded of it against what the engine lists."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from rag_plugins.errors import DataLost
+from rag_plugins.ingest.manifest import DocumentRecord, Manifest
+from rag_plugins.store.engine import cut
+from rag_plugins.store.generation import Generation
+from rag_plugins.store.milvus import MilvusStore
+from rag_plugins.store.schema import scope_of
+
+__all__ = ["Difference", "check_opened", "compare", "lost_error"]
+
+_NAMED = 5
+"""Documents named in one message."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Ids by document: `lost` are recorded and not there, `unknown` are there and not recorded."""
+
+    lost: Mapping[str, tuple[str, ...]]
+    unknown: Mapping[str, tuple[str, ...]]
+
+
+def check_opened(store: MilvusStore, manifest: Manifest, tenant: str) -> None:
+    """Raise `DataLost` where passages that were recorded are not there. Fast where numbers say that all are.
+
+    Of a file, which nobody else writes, passages that were not recorded are: a write ended between the two.
+    """
+    _take_over(store, manifest, tenant)
+    recorded, as_left = manifest.count is not None, _as_left(store, tenant)
+    if recorded and as_left and not store.recovered and _plausible(store, manifest):
+        return
+    found = compare(store, manifest)
+    if found.lost:
+        raise lost_error(store, found)
+    if found.unknown and not (as_left and (store.is_file or not recorded)):
+        return _warn(found.unknown)
+    _adopt(manifest, found.unknown)
+    manifest.recount()
+    Generation.accept(store.state, store.records, scope_of(tenant))
+
+
+def compare(store: MilvusStore, manifest: Manifest) -> Difference:
+    """Every id that is recorded against every id that there is."""
+    records = list(manifest)  # First: what others write meanwhile is then unknown, not lost.
+    there = set(store.rows.ids())
+    gone = {record.doc_id for record in records if not there.issuperset(record.sums)}
+    again = manifest.get_all(gone).values()  # Others may have deleted meanwhile.
+    lost = {
+        record.doc_id: missing
+        for record in again
+        if (missing := tuple(id for id in record.sums if id not in there))
+    }
+    known = {id for record in records for id in record.sums}
+    return Difference(lost, _by_document(store, sorted(there - known)))
+
+
+def lost_error(store: MilvusStore, found: Difference) -> DataLost:
+    """What is lost, and what may bring it back."""
+    anew = f"; to begin anew delete {beside}, too" if (beside := store.records_path) else ""
+    message = (
+        f"{store}: {_total(found.lost)} passages that were stored are not there, of {_named(found.lost)}. "
+        "What is there was left as it is. Restore a copy of the database, or run `rag-plugins doctor DB "
+        f"--repair`, which ingests them again where their files still are{anew}"
+    )
+    return DataLost(message, {doc_id: len(ids) for doc_id, ids in found.lost.items()})
+
+
+def _take_over(store: MilvusStore, manifest: Manifest, tenant: str) -> None:
+    """Of a file: what a server's clients have recorded in its state, while a server had it, is newer."""
+    elsewhere = Manifest(store.state, tenant)
+    if not store.is_file or elsewhere.count is None:
+        return
+    known = {record.doc_id: record for record in manifest}
+    newer = [_with_source(record, known.get(record.doc_id)) for record in elsewhere]
+    manifest.write(newer, sorted(known.keys() - {record.doc_id for record in newer}))
+    elsewhere.clear()
+
+
+def _with_source(record: DocumentRecord, known: DocumentRecord | None) -> DocumentRecord:
+    """A client that only found the passages there does not know what file they are of."""
+    if record.sha256 or known is None or known.sums.keys() != record.sums.keys():
+        return record
+    return replace(known, sums=record.sums)
+
+
+def _as_left(store: MilvusStore, tenant: str) -> bool:
+    scope = scope_of(tenant)
+    return Generation.stored(store.records, scope) == Generation.stored(store.state, scope)
+
+
+def _plausible(store: MilvusStore, manifest: Manifest) -> bool:
+    """Whether numbers agree. Of a file those of all tenants: to count some of its rows, Lite builds each."""
+    if store.is_file:
+        return store.rows.total() == manifest.total
+    return store.rows.count() >= (manifest.count or 0)
+
+
+def _warn(unknown: Mapping[str, tuple[str, ...]]) -> None:
+    _logger.warning(
+        "%d passages of %s are there and not recorded: something else has written them, or their deletion "
+        "was lost; `rag-plugins doctor` tells more",
+        _total(unknown),
+        _named(unknown),
+    )
+
+
+def _adopt(manifest: Manifest, unknown: Mapping[str, tuple[str, ...]]) -> None:
+    if not unknown:
+        return
+    records = manifest.get_all(unknown)
+    manifest.write(
+        [
+            records.get(doc_id, DocumentRecord(doc_id)).having(dict.fromkeys(ids, ""))
+            for doc_id, ids in unknown.items()
+        ]
+    )
+    _logger.info("%d passages of %s were there, and are recorded now", _total(unknown), _named(unknown))
+
+
+def _by_document(store: MilvusStore, ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    grouped: defaultdict[str, list[str]] = defaultdict(list)
+    for batch in cut(list(ids)):
+        for id, doc_id in store.rows.documents(batch).items():
+            grouped[doc_id].append(id)
+    return {doc_id: tuple(of_document) for doc_id, of_document in grouped.items()}
+
+
+def _total(found: Mapping[str, tuple[str, ...]]) -> int:
+    return sum(len(ids) for ids in found.values())
+
+
+def _named(found: Mapping[str, tuple[str, ...]]) -> str:
+    counts = Counter({doc_id: len(ids) for doc_id, ids in found.items()})
+    named = ", ".join(f"{doc_id!r} ({count})" for doc_id, count in islice(counts.most_common(), _NAMED))
+    more = len(counts) - _NAMED
+    return f"{len(counts)} documents: {named}{f' and {more} more' if more > 0 else ''}"
