@@ -6,6 +6,7 @@ columns in memory and a reading in plain Python select the same rows, and none o
 
 import operator
 import string
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -106,9 +107,15 @@ BY_NAME = {"==": operator.eq, "!=": operator.ne, "<": operator.lt}
 BY_NAME |= {"<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 
+class LeftToTheEngine(Exception):
+    """Which of two types comes first: `rag_plugins.filters` promises nothing of it."""
+
+
 def compares(found, symbol, value):
-    """Texts with texts, numbers with numbers: what else is compared is not equal, and has no order."""
+    """Texts with texts, numbers with numbers: what else is compared is not equal."""
     alike = isinstance(found, str) == isinstance(value, str) and isinstance(found, str | int | float)
+    if not alike and symbol not in ("==", "!="):
+        raise LeftToTheEngine
     return BY_NAME[symbol](found, value) if alike else symbol == "!="
 
 
@@ -194,8 +201,10 @@ filters = st.recursive(
 
 
 def check(selected, filter: Filter):
-    expected = [n for n, (doc, metadata) in enumerate(ROWS) if holds(filter, doc, metadata)]
-    assert selected(filter) == (expected, expected)
+    stored, resident = selected(filter)
+    assert stored == resident
+    with suppress(LeftToTheEngine):
+        assert stored == [n for n, (doc, metadata) in enumerate(ROWS) if holds(filter, doc, metadata)]
 
 
 @short(40)
