@@ -32,6 +32,8 @@ from rag_plugins.store.address import Address
 
 __all__ = ["RagVectorStore"]
 
+_SECRET = {"store": {"token"}, "ingest": {"passwords"}}
+
 
 class RagVectorStore(BasePydanticVectorStore):
     """A `RagIndex` as a vector store: for `VectorStoreIndex` and `IngestionPipeline`.
@@ -94,7 +96,7 @@ class RagVectorStore(BasePydanticVectorStore):
             "uri": str(Address.of(uri)),
             "collection": collection,
             "tenant": tenant,
-            "config": settings.model_dump(mode="json", exclude={"store": {"token"}}),
+            "config": settings.model_dump(mode="json", exclude=_SECRET),
         }
         return store
 

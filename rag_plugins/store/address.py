@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from pydantic import SecretStr
 
 from rag_plugins.errors import ConfigError, StoreError
 
@@ -15,10 +17,14 @@ _SCHEMES = ("http", "https", "tcp", "unix")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Address:
-    """`uri` as pymilvus wants it; `path` of a Lite database, None for a server. Shown without credentials."""
+    """`uri` as pymilvus wants it; `path` of a Lite database, None for a server.
+
+    `token` has the credentials that stood in the address of a server, which `uri` is without.
+    """
 
     uri: str
     path: Path | None = None
+    token: SecretStr = SecretStr("")
 
     @classmethod
     def of(cls, uri: str | Path) -> Address:
@@ -26,7 +32,7 @@ class Address:
         text = str(uri)
         scheme = urlsplit(text).scheme.lower() if isinstance(uri, str) else ""
         if scheme in _SCHEMES:
-            return cls(text)
+            return _server(text)
         if not text.endswith(".db"):
             raise ConfigError(
                 f"{text!r}: expected a path that ends in .db, or a server like http://host:19530"
@@ -58,5 +64,11 @@ class Address:
     def __str__(self) -> str:
         if self.path:
             return str(self.path)
-        parts = urlsplit(self.uri)
-        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
+        return urlunsplit(urlsplit(self.uri)._replace(query="", fragment=""))
+
+
+def _server(uri: str) -> Address:
+    parts = urlsplit(uri)
+    credentials, _, host = parts.netloc.rpartition("@")
+    bare = urlunsplit(parts._replace(netloc=host)) if credentials else uri
+    return Address(bare, token=SecretStr(unquote(credentials)))

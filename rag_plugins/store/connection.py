@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -14,9 +14,11 @@ from typing import Any, TypeVar
 from pydantic import SecretStr
 from pymilvus import MilvusClient
 
+from rag_plugins.config.store import StoreConfig
 from rag_plugins.errors import StoreError
 from rag_plugins.store.address import Address
 from rag_plugins.store.report import reported
+from rag_plugins.store.tls import explained, tls_arguments
 
 __all__ = ["Connection", "connect", "disconnect"]
 
@@ -67,12 +69,16 @@ _connections: dict[str, Connection] = {}
 _registry = threading.Lock()
 
 
-def connect(address: Address, token: SecretStr, timeout: float) -> Connection:
-    """A connection, new or shared. Raises `StoreLocked`, `StoreUnavailable`, `StoreError`."""
-    key = f"{address.uri} {hashlib.sha256(token.get_secret_value().encode()).hexdigest()}"
+def connect(address: Address, config: StoreConfig, timeout: float) -> Connection:
+    """A connection, new or shared. Raises `ConfigError`, `StoreLocked`, `StoreUnavailable`, `StoreError`."""
+    token = config.token or address.token
+    hidden = hashlib.sha256(token.get_secret_value().encode()).hexdigest()
+    key = f"{address.uri} {hidden} {config.tls.model_dump_json()}"
     with _registry:
         if key not in _connections:
-            _connections[key] = _open(address, key, token, timeout)
+            tls = tls_arguments(address, config.tls)
+            with explained(address, config.tls, timeout):
+                _connections[key] = _open(address, key, token, timeout, tls)
         connection = _connections[key]
         connection.check_process()
         connection.users += 1
@@ -90,7 +96,7 @@ def disconnect(connection: Connection) -> None:
                 _free(connection.address)
 
 
-def _open(address: Address, key: str, token: SecretStr, timeout: float) -> Connection:
+def _open(address: Address, key: str, token: SecretStr, timeout: float, tls: Mapping[str, Any]) -> Connection:
     with ExitStack() as undo, reported(address, "opening"):
         address.prepare()
         crashed = address.crashed()
@@ -102,6 +108,7 @@ def _open(address: Address, key: str, token: SecretStr, timeout: float) -> Conne
             timeout=timeout,
             dedicated=True,
             grpc_options={"grpc.keepalive_time_ms": _KEEPALIVE},
+            **tls,
         )
         undo.callback(client.close)
         version = str(client.get_server_version(timeout=timeout)).lower()

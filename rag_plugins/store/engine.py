@@ -14,7 +14,6 @@ from threading import RLock
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from pydantic import SecretStr
 from pymilvus import CollectionSchema, MilvusException
 from pymilvus.milvus_client.index import IndexParams
 
@@ -55,7 +54,7 @@ class Engine:
         """Connect. Raises `ConfigError` for an unusable address, `StoreLocked`, `StoreUnavailable`."""
         self.address: Address = Address.of(uri)
         self._timeout = max(config.timeout, _FILE_TIMEOUT) if self.address.path else config.timeout
-        self._connection = connect(self.address, config.token or SecretStr(""), self._timeout)
+        self._connection = connect(self.address, config, self._timeout)
         self._client = self._connection.client
         self._closed = False
         self.lock: RLock = self._connection.lock

@@ -24,6 +24,8 @@ _UNAVAILABLE = (
 )
 """How pymilvus and gRPC say that nobody answered; there is no one type or code for it."""
 
+_DENIED = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+
 _LOGGERS = (
     "milvus_lite.server_manager",
     "pymilvus.client.connection_manager",
@@ -57,7 +59,9 @@ def reported(address: Address, doing: str) -> Generator[None]:
     try:
         yield
     except (MilvusException, grpc.RpcError, OSError) as error:
-        raise _translated(address, doing, error, causes) from error
+        told = _translated(address, doing, error, causes)
+        _strip(error)
+        raise told from error
     finally:
         _causes.reset(before)
 
@@ -71,10 +75,35 @@ def _translated(
             f"{address} is in use by another process, which holds {address.path}/LOCK: close it there, or "
             "let several processes share a server: milvus-lite server --data-dir DIR --host 127.0.0.1"
         )
+    if denied := next((each for each in _chain(error) if _status(each) in _DENIED), None):
+        return StoreError(
+            f"{doing}: {address} refuses it ({_text(denied)}): set store.token to 'user:password', or the "
+            "key, of a user who may do this"
+        )
     text = _text(error)
     if any(sign in text for sign in _UNAVAILABLE):
         return StoreUnavailable(f"{doing}: no answer from {address}: is the server running? ({text})")
     return StoreError(f"{doing} on {address}: {'; '.join([text, *map(str, causes[:1])])}")
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """An error and what led to it, each once: gRPC's come in circles."""
+    chain, following = list[BaseException](), error.__cause__ or error.__context__
+    chain.append(error)
+    while following is not None and following not in chain:
+        chain.append(following)
+        following = following.__cause__ or following.__context__
+    return chain
+
+
+def _status(error: BaseException) -> grpc.StatusCode | None:
+    return error.code() if isinstance(error, grpc.RpcError) and isinstance(error, grpc.Call) else None
+
+
+def _strip(error: BaseException) -> None:
+    """Without frames: those of the clients have the token in their variables, which tracebacks may show."""
+    for each in _chain(error):
+        each.__traceback__ = None
 
 
 def _text(error: BaseException) -> str:
