@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import grpc
 from pydantic import SecretStr
 from pymilvus import MilvusClient
 
@@ -25,6 +26,15 @@ __all__ = ["Connection", "connect", "disconnect"]
 _KEEPALIVE = 600_000
 """Milliseconds between pings. Lite's server hangs up, loudly, on clients that ping more often than every 5
 minutes, and pymilvus would every 10 seconds; a server that has died shows by the deadline of each call."""
+
+_CHANNEL = {
+    "grpc.keepalive_time_ms": _KEEPALIVE,
+    # As they are, a server is looked for again after 1 second, then ever later, up to every 2 minutes.
+    "grpc.initial_reconnect_backoff_ms": 100,
+    "grpc.max_reconnect_backoff_ms": 250,
+    # A call waits for the server to return, to its deadline, where pymilvus would try again ever later.
+    "grpc.service_config": '{"methodConfig": [{"name": [{}], "waitForReady": true}]}',
+}
 
 _OLDEST_LITE = (3, 2, 2)
 """Milvus Lite before this ranks every sparse field by a BM25 of its own, whatever metric was asked for."""
@@ -107,14 +117,33 @@ def _open(address: Address, key: str, token: SecretStr, timeout: float, tls: Map
             token=token.get_secret_value(),  # Never in a variable: tracebacks may show those.
             timeout=timeout,
             dedicated=True,
-            grpc_options={"grpc.keepalive_time_ms": _KEEPALIVE},
+            grpc_options=_CHANNEL,
             **tls,
         )
         undo.callback(client.close)
+        _leave_retries_to_us(client)
         version = str(client.get_server_version(timeout=timeout)).lower()
         _check_version(address, version)
         undo.pop_all()
     return Connection(address, key, client, "lite" in version, crashed)
+
+
+def _leave_retries_to_us(client: MilvusClient) -> None:
+    """Let calls fail by what they meet first.
+
+    pymilvus 3 would connect anew, one thread after the other, each with the timeout of opening, and repeat
+    the call with all of its own.
+    """
+    handler: Any = getattr(client, "_handler", None)
+    if hasattr(handler, "_on_rpc_error"):
+        handler._on_rpc_error = _give_up
+
+
+def _give_up(error: Exception) -> bool:
+    """Called by pymilvus to ask whether to try again."""
+    if isinstance(error, grpc.RpcError):
+        raise error
+    return False
 
 
 def _check_version(address: Address, version: str) -> None:

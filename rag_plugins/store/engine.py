@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from threading import RLock
+from time import monotonic, sleep
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+import grpc
 from pymilvus import CollectionSchema, MilvusException
 from pymilvus.milvus_client.index import IndexParams
 
 from rag_plugins.config import StoreConfig
-from rag_plugins.errors import StoreError
+from rag_plugins.errors import StoreError, StoreUnavailable
 from rag_plugins.filters import literal
 from rag_plugins.store.address import Address
 from rag_plugins.store.connection import connect, disconnect
 from rag_plugins.store.indexes import explicit
+from rag_plugins.store.patience import Patience, patience
 from rag_plugins.store.report import reported
 
 __all__ = ["Engine", "Entity", "cut", "id_in"]
@@ -40,6 +44,9 @@ _IDS_A_PAGE = 16_384
 """The longest page a server gives. Long, because each costs Lite a pass over all rows."""
 
 _NOT_LOADED = 101
+
+_PAUSES = (0.01, 0.05, 0.2, 0.5)
+"""Seconds before a call that broke off is made again. It then waits for the server by itself."""
 
 _FILE_TIMEOUT = 600.0  # A file has no network to wait for, and its first sparse search builds all postings.
 
@@ -81,6 +88,10 @@ class Engine:
         """One object a key for all engines on this address, made by the first who asks."""
         return self._connection.shared(key, make)
 
+    def patience(self, *, renewed: bool = False) -> AbstractContextManager[Patience]:
+        """Calls within it wait no longer than one may; see `Patience`."""
+        return patience(self._timeout, renewed=renewed)
+
     def has(self, name: str) -> bool:
         """Whether there is a collection of that name."""
         return self._ask("has_collection", name)
@@ -88,8 +99,9 @@ class Engine:
     def names(self) -> list[str]:
         """All collections."""
         self.check()
-        with reported(self.address, "list_collections"):
-            return list(self._client.list_collections(timeout=self._timeout))
+        return self._within(
+            "list_collections", lambda left: list(self._client.list_collections(timeout=left))
+        )
 
     def describe(self, name: str) -> Mapping[str, Any]:
         """The schema of a collection, as Milvus tells it."""
@@ -194,18 +206,44 @@ class Engine:
         return [({**hit["entity"], "id": hit["id"]}, float(hit["distance"])) for hit in hits[0]]
 
     def _ask(self, method: str, name: str, **arguments: Any) -> Any:
-        """One call of the client, repeated once where the collection had to be loaded first."""
+        """One call of the client, repeated where it is worth it, within what patience is left."""
         self.check()
         call = getattr(self._client, method)
-        with reported(self.address, f"{method} of {name}"):
-            try:
-                return call(name, timeout=self._timeout, **arguments)
-            except MilvusException as error:
-                if error.code != _NOT_LOADED:
-                    raise
-                # Released, and it stays so for ever unless someone loads it.
-                self._client.load_collection(name, timeout=self._timeout)
-                return call(name, timeout=self._timeout, **arguments)
+        return self._within(f"{method} of {name}", lambda left: self._loaded(call, name, left, arguments))
+
+    def _within(self, doing: str, call: Callable[[float], T]) -> T:
+        """What a call gives, which is told how many seconds it has. One that broke off is made again."""
+        with patience(self._timeout) as mine, mine.spent(), reported(self.address, doing):
+            end = monotonic() + mine.left
+            for pause in _PAUSES:
+                try:
+                    return call(self._left(doing, end))
+                except grpc.RpcError as error:
+                    # Others have waited for their deadline, or are no better the next time.
+                    if _code(error) != grpc.StatusCode.UNAVAILABLE:
+                        raise
+                sleep(min(pause, max(end - monotonic(), 0.0)))
+            return call(self._left(doing, end))
+
+    def _left(self, doing: str, end: float) -> float:
+        if (left := end - monotonic()) <= 0:
+            raise StoreUnavailable(f"{doing}: no answer from {self.address} in {self._timeout:g} s")
+        return left
+
+    def _loaded(self, call: Callable[..., Any], name: str, left: float, arguments: Mapping[str, Any]) -> Any:
+        end = monotonic() + left
+        try:
+            return call(name, timeout=left, **arguments)
+        except MilvusException as error:
+            if error.code != _NOT_LOADED:
+                raise
+        # Released, and it stays so for ever unless someone loads it.
+        self._client.load_collection(name, timeout=self._left("load_collection", end))
+        return call(name, timeout=self._left("load_collection", end), **arguments)
+
+
+def _code(error: grpc.RpcError) -> grpc.StatusCode | None:
+    return error.code() if isinstance(error, grpc.Call) else None
 
 
 def _among(ids: Sequence[str], within: str) -> str:

@@ -13,7 +13,7 @@ import uuid
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from rag_plugins.errors import BadInput, StoreError
+from rag_plugins.errors import BadInput, StoreError, StoreUnavailable
 from rag_plugins.filters import literal
 from rag_plugins.store.codec import cut, storable
 from rag_plugins.store.engine import Engine, Entity
@@ -78,6 +78,8 @@ class State:
         with self._engine.lock:
             try:
                 return self._values(heads())
+            except StoreUnavailable:
+                raise
             except StoreError:
                 # On a server, another process may have replaced the value between the two reads.
                 return self._values(heads())

@@ -1,0 +1,221 @@
+"""Servers that die and return, hang, or never answer: used again at once, or one typed error in time."""
+
+import asyncio
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from faults_support_server import WORDS, filled, full_port, opened, silent_port, waited
+from langchain_core.documents import Document
+from llama_index.core.schema import TextNode
+from llama_index.core.vector_stores.types import VectorStoreQuery
+
+from rag_plugins import langchain, llama_index, where
+from rag_plugins.errors import StoreUnavailable
+
+TIMEOUT = 1.0
+IN_TIME = 1.1 * TIMEOUT
+
+
+def recovered(server, calls, outage):
+    """Seconds from the server's return to the first success of each call, made over and over meanwhile."""
+    stopped, first = threading.Event(), {}
+    back = threading.Event()
+
+    def ask(name, call):
+        while not stopped.is_set():
+            asked_after = back.is_set()
+            try:
+                call()
+            except StoreUnavailable:
+                continue
+            if asked_after or back.is_set():
+                return first.setdefault(name, time.monotonic())
+        return None
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        asked = [pool.submit(ask, *item) for item in calls.items()]
+        server.stop()
+        time.sleep(outage)
+        server.start()
+        returned = time.monotonic()
+        back.set()
+        try:
+            for each in asked:
+                each.result(30)
+        finally:
+            stopped.set()
+    return {name: when - returned for name, when in first.items()}
+
+
+OUTAGES = [1.0, *(pytest.param(seconds, marks=pytest.mark.faults) for seconds in (0.1, 5.0, 20.0))]
+
+
+@pytest.mark.parametrize("outage", OUTAGES)
+def test_a_server_that_returns_is_used_within_a_second(own_milvus_server, tmp_path, outage):
+    with filled(opened(own_milvus_server.uri, TIMEOUT, tmp_path)) as index:
+        passage = index.passage("a pump", caller_id="new")
+        calls = {
+            "search": lambda: index.search("pump"),
+            "add": lambda: index.add([passage]),
+            "get": lambda: index.get(["p1"]),
+            "delete": lambda: index.delete("d3"),
+            "store.search": lambda: index.store.search("dense", [1.0] + [0.0] * len(WORDS), 3),
+            "store.fetch": lambda: index.store.fetch([passage.id]),
+            "store.state": lambda: index.store.state.get("header"),
+            "store.count": index.store.count,
+        }
+        seconds = recovered(own_milvus_server, calls, outage)
+        print(f"after {outage} s: " + ", ".join(f"{name} {took:.2f} s" for name, took in seconds.items()))
+        assert seconds.keys() == calls.keys()
+        assert max(seconds.values()) < 1.0
+        assert {passage.caller_id for passage in index.find()} == {
+            "new",
+            *(f"p{n}" for n in range(20) if n != 3),
+        }
+
+
+def test_an_outage_shorter_than_the_timeout_is_no_error_to_anyone(own_milvus_server, tmp_path):
+    with filled(opened(own_milvus_server.uri, 30.0, tmp_path)) as index:
+        calls = [
+            lambda: index.search("pump"),
+            lambda: index.get(["p1"]),
+            index.count,
+            lambda: index.store.state.get("header"),
+        ]
+        until = time.monotonic() + 2.0
+
+        def ask(call):
+            answers = []
+            while time.monotonic() < until or len(answers) < 2:
+                answers.append(call())
+            return answers
+
+        with ThreadPoolExecutor(8) as pool:
+            asked = [pool.submit(ask, call) for call in calls * 2]
+            time.sleep(0.3)
+            own_milvus_server.stop()
+            time.sleep(0.3)
+            own_milvus_server.start()
+            for each in asked:
+                answers = each.result(60)
+                assert all(answer == answers[0] for answer in answers)
+
+
+def reading(index):
+    """Every public call that reads, of the index and of both frameworks."""
+    chain, chain_store = langchain.HybridRetriever(index), langchain.RagVectorStore(index)
+    llama, llama_store = llama_index.HybridRetriever(index), llama_index.RagVectorStore(index)
+    query = VectorStoreQuery(query_str="pump", similarity_top_k=3)
+    return {
+        "search": lambda: index.search("pump"),
+        "search_many": lambda: index.search_many(["pump", "valve", "lamp"]),
+        "diverse": lambda: index.diverse("pump"),
+        "run": lambda: index.run("pump"),
+        "get": lambda: index.get(["p1"]),
+        "find": lambda: index.find(where("doc_id") == "d1"),
+        "count": index.count,
+        "learn": index.learn,
+        "tune": index.tune,
+        "mine": index.mine_dictionary,
+        "langchain invoke": lambda: chain.invoke("pump"),
+        "langchain ainvoke": lambda: asyncio.run(chain.ainvoke("pump")),
+        "langchain search": lambda: chain_store.similarity_search("pump"),
+        "langchain asearch": lambda: asyncio.run(chain_store.asimilarity_search("pump")),
+        "langchain get": lambda: chain_store.get_by_ids(["p1"]),
+        "langchain mmr": lambda: chain_store.max_marginal_relevance_search("pump"),
+        "llama_index retrieve": lambda: llama.retrieve("pump"),
+        "llama_index aretrieve": lambda: asyncio.run(llama.aretrieve("pump")),
+        "llama_index query": lambda: llama_store.query(query),
+        "llama_index aquery": lambda: asyncio.run(llama_store.aquery(query)),
+        "llama_index get": lambda: llama_store.get_nodes(["p1"]),
+    }
+
+
+def writing(index, folder):
+    """Every public call that writes. They take turns, so each is made by itself."""
+    (folder / "new.txt").write_text("A new pump.")
+    chain, llama = langchain.RagVectorStore(index), llama_index.RagVectorStore(index)
+    passage, node = index.passage("a valve", caller_id="new"), TextNode(text="a lamp", id_="n")
+    return {
+        "add": lambda: index.add([passage]),
+        "delete": lambda: index.delete("d1"),
+        "remove": lambda: index.remove(["p1"]),
+        "clear": index.clear,
+        "ingest": lambda: index.ingest([folder / "new.txt"]),
+        "langchain add": lambda: chain.add_documents([Document("a fuse")]),
+        "langchain aadd": lambda: asyncio.run(chain.aadd_documents([Document("a fuse")])),
+        "langchain delete": lambda: chain.delete(["p1"]),
+        "llama_index add": lambda: llama.add([node]),
+        "llama_index async_add": lambda: asyncio.run(llama.async_add([node])),
+        "llama_index delete": lambda: llama.delete("d1"),
+        "llama_index delete_nodes": lambda: llama.delete_nodes(["p1"]),
+        "llama_index clear": llama.clear,
+    }
+
+
+def check(seconds):
+    late = {name: round(took, 3) for name, took in seconds.items() if not 0 < took < IN_TIME}
+    print(f"worst of {len(seconds)}: {max(seconds.values()):.3f} s of {TIMEOUT:g} s")
+    assert not late
+
+
+def test_every_reading_call_on_a_server_that_hangs_fails_in_time(own_milvus_server, tmp_path):
+    with filled(opened(own_milvus_server.uri, TIMEOUT, tmp_path), 60) as index:
+        calls = reading(index)
+        own_milvus_server.freeze()
+        with ThreadPoolExecutor(4) as pool:  # More would wait for the processor, not for the server.
+            check(dict(zip(calls, pool.map(waited, calls.values()), strict=True)))
+        own_milvus_server.thaw()
+        assert index.count() == 60 and index.search("pump")
+
+
+SHORT = ("add", "delete", "ingest")
+
+
+@pytest.mark.parametrize("names", [SHORT, pytest.param(None, marks=pytest.mark.faults)], ids=["some", "all"])
+def test_every_writing_call_on_a_server_that_hangs_fails_in_time(own_milvus_server, tmp_path, names):
+    with filled(opened(own_milvus_server.uri, TIMEOUT, tmp_path)) as index:
+        calls = writing(index, tmp_path)
+        own_milvus_server.freeze()
+        check({name: waited(calls[name]) for name in names or calls})
+        own_milvus_server.thaw()
+        assert index.count() >= 1
+        index.add([index.passage("a belt", caller_id="after")])
+        assert index.search("belt")[0].passage.caller_id in {"after", "p9", "p19"}
+
+
+def test_writers_that_wait_for_one_another_fail_in_time_too(own_milvus_server, tmp_path):
+    with filled(opened(own_milvus_server.uri, TIMEOUT, tmp_path)) as index:
+        calls = {
+            n: lambda n=n: index.add([index.passage(f"{WORDS[n]} again", caller_id=f"w{n}")])
+            for n in range(4)
+        }
+        own_milvus_server.freeze()
+        with ThreadPoolExecutor(len(calls)) as pool:
+            check(dict(zip(calls, pool.map(waited, calls.values()), strict=True)))
+        own_milvus_server.thaw()
+
+
+def test_closing_does_not_hang(own_milvus_server, tmp_path):
+    index = filled(opened(own_milvus_server.uri, TIMEOUT, tmp_path), 60)
+    index.add([index.passage("one more pump", caller_id="more")])  # Too little to have been saved by now.
+    own_milvus_server.freeze()
+    assert waited(index.close) < IN_TIME
+    start = time.monotonic()
+    index.close()
+    assert time.monotonic() - start < 0.1
+    own_milvus_server.thaw()
+    with opened(own_milvus_server.uri, TIMEOUT, tmp_path) as again:
+        assert again.count() == 61 and again.search("pump", k=50)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("port", [silent_port, full_port])
+def test_opening_where_nobody_answers_fails_in_time(port, scheme, tmp_path):
+    with port() as number:
+        uri = f"{scheme}://127.0.0.1:{number}"
+        took = waited(lambda: opened(uri, TIMEOUT, tmp_path))
+        print(f"{took:.3f} s of {TIMEOUT:g} s")
+        assert 0.9 * TIMEOUT < took < IN_TIME
