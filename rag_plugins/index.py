@@ -6,10 +6,11 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 from rag_plugins.config import Bm25Leg, Config, Mode, OcrConfig
 from rag_plugins.context import Context, estimate_tokens, format_context
+from rag_plugins.errors import BadInput
 from rag_plugins.filters import Filter
 from rag_plugins.funnel.tuning import Tuning
 from rag_plugins.fusion import Learned
@@ -380,6 +381,12 @@ class RagIndex:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise BadInput(
+            f"{self!r} is open and is neither pickled nor copied: give its address to the other process, and "
+            "open it there (a file admits one process at a time, a server many)"
+        )
 
     def __repr__(self) -> str:
         return f"RagIndex({self.store!r})"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,13 +55,25 @@ def ingest(
     from rag_plugins.show import show_summary
 
     settings = _with_passwords(read_config(preset, config, language), password or [])
-    with RagIndex.open(into, config=settings, collection=collection, tenant=tenant) as index:
+    opened = RagIndex.open(into, config=settings, collection=collection, tenant=tenant)
+    with _resumable(), opened as index:
         summary = index.ingest(paths, progress=sys.stderr.isatty())
         total = index.count()
         weights = index.weights if summary.documents else {}  # No model is needed to find nothing new.
     show_summary(summary, total, weights)
     if not summary.documents and not summary.unchanged:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _resumable() -> Generator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(
+            "rag-plugins: stopped; what was read is kept: the same command goes on there", err=True
+        )
+        raise typer.Exit(130) from None
 
 
 def _with_passwords(config: Config, passwords: list[str]) -> Config:

@@ -8,11 +8,11 @@ import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from tempfile import TemporaryDirectory
 from threading import Event
 from typing import IO
 from uuid import uuid4
 
+from rag_plugins.chat.serving.folders import OwnFolder
 from rag_plugins.chat.serving.names import without_paths
 from rag_plugins.errors import BadInput, RagPluginsError
 from rag_plugins.index import RagIndex
@@ -82,7 +82,7 @@ class Uploads:
     def __init__(self, index: RagIndex) -> None:
         """The index stays the caller's."""
         self._index = index
-        self._folder = TemporaryDirectory(prefix="rag-plugins-chat-", ignore_cleanup_errors=True)
+        self._folder = OwnFolder()
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="uploads")
         self._jobs: dict[str, Job] = {}
         self._ending = Event()
@@ -91,7 +91,7 @@ class Uploads:
         """A new one, empty. Raises `BadInput` once closed."""
         if self._ending.is_set():
             raise BadInput(_ENDING)
-        batch = Batch(Path(self._folder.name) / uuid4().hex)
+        batch = Batch(self._folder.path / uuid4().hex)
         batch.folder.mkdir()
         return batch
 
@@ -118,7 +118,7 @@ class Uploads:
         """Let the page that is being read be finished, forget the rest, remove the files."""
         self._ending.set()
         self._reader.shutdown(cancel_futures=True)
-        self._folder.cleanup()
+        self._folder.remove()
 
     def _read(self, batch: Batch, job: Job) -> None:
         what = batch.names[0] if len(batch.names) == 1 else f"{len(batch.names)} files"
