@@ -61,6 +61,7 @@ class Writer:
         self._written = 0
         # Counting, writing and recording belong together; readers need not wait.
         self._lock: RLock = store.shared("writer", RLock)
+        self._turns = store.turns(self._lock)
 
     def add(self, passages: Sequence[Passage], vectors: Mapping[str, Given] = _NONE) -> list[str]:
         """Insert or replace by id; ids in the order given. Raises `BadPassage` before anything is written.
@@ -72,7 +73,7 @@ class Writer:
             self._rows.check(passage)
             self._store.check(passage)
         given = self._rows.trusted(unique, vectors)
-        with self._lock:
+        with self._turns:
             self._begin(unique)
             sums = self._put(unique, given)
             known = self.manifest.get_all(passage.doc_id for passage in unique)
@@ -91,7 +92,7 @@ class Writer:
         record that comes in incomplete keeps its old passages: a page that cannot be read today is no reason
         to lose what was read of it before.
         """
-        with self._lock:
+        with self._turns:
             passages = [passage for _, of_document in documents for passage in of_document]
             self._begin(passages)
             known = self.manifest.get_all(record.doc_id for record, _ in documents)
@@ -109,7 +110,7 @@ class Writer:
 
     def retext(self, passages: Sequence[Passage], records: Sequence[DocumentRecord]) -> None:
         """Give stored passages other texts for the LLM, which retrieval never reads; then put records."""
-        with self._lock:
+        with self._turns:
             known = self.manifest.get_all(passage.doc_id for passage in passages)
             self.manifest.write(
                 [record.doubting(passage.id for passage in passages) for record in known.values()]
@@ -120,14 +121,14 @@ class Writer:
 
     def delete(self, doc_id: str) -> int:
         """Delete a document's passages; how many there were."""
-        with self._lock:
+        with self._turns:
             if self.manifest.get(doc_id) is not None:
                 self.manifest.write(removed=[doc_id])
             return self._drop(self._store.ids(where("doc_id") == doc_id))
 
     def remove(self, ids: Sequence[str]) -> int:
         """Delete passages; how many there were."""
-        with self._lock:
+        with self._turns:
             gone = self._store.rows.documents(ids)
             left = [record.without(gone) for record in self.manifest.get_all(gone.values()).values()]
             self.manifest.write(
@@ -138,7 +139,7 @@ class Writer:
 
     def clear(self) -> int:
         """Delete every passage; how many there were."""
-        with self._lock:
+        with self._turns:
             self.manifest.write(removed=[record.doc_id for record in self.manifest])
             return self._drop(self._store.ids())
 
@@ -156,8 +157,7 @@ class Writer:
 
     def settle(self) -> None:
         """After a run of writes: bring term weights, funnels and what fusion knows up to date, save."""
-        # Settlers do not fail, so that each by itself would wait for a server that hangs.
-        with self._lock, self._store.patience(renewed=True), span("rag_plugins.settle"):
+        with self._turns, span("rag_plugins.settle"):
             for keeper in self._keepers:
                 keeper.settle()
             for settler in self._settlers:
@@ -167,7 +167,7 @@ class Writer:
 
     def close(self) -> None:
         """Save what is not yet saved."""
-        with self._lock:
+        with self._turns:
             for keeper in self._keepers:
                 keeper.save()
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, TypeVar
 
 import grpc
@@ -18,6 +19,7 @@ from pymilvus import MilvusClient
 from rag_plugins.config.store import StoreConfig
 from rag_plugins.errors import StoreError
 from rag_plugins.store.address import Address
+from rag_plugins.store.patience import Answers
 from rag_plugins.store.report import reported
 from rag_plugins.store.tls import explained, tls_arguments
 
@@ -35,6 +37,9 @@ _CHANNEL = {
     # A call waits for the server to return, to its deadline, where pymilvus would try again ever later.
     "grpc.service_config": '{"methodConfig": [{"name": [{}], "waitForReady": true}]}',
 }
+
+_OVER_TLS = 0.85
+"""Of the timeout, for opening over TLS; the rest is for finding out what is wrong with it."""
 
 _OLDEST_LITE = (3, 2, 2)
 """Milvus Lite before this ranks every sparse field by a BM25 of its own, whatever metric was asked for."""
@@ -55,6 +60,7 @@ class Connection:
     lite: bool
     recovered: bool
     lock: threading.RLock = field(default_factory=threading.RLock)
+    answers: Answers = field(default_factory=Answers)
     process: int = field(default_factory=os.getpid)
     users: int = 0
     objects: dict[tuple[str, ...], Any] = field(default_factory=dict[tuple[str, ...], Any])
@@ -88,7 +94,7 @@ def connect(address: Address, config: StoreConfig, timeout: float) -> Connection
         if key not in _connections:
             tls = tls_arguments(address, config.tls)
             with explained(address, config.tls, timeout):
-                _connections[key] = _open(address, key, token, timeout, tls)
+                _connections[key] = _open(address, key, token, timeout * (_OVER_TLS if tls else 1.0), tls)
         connection = _connections[key]
         connection.check_process()
         connection.users += 1
@@ -107,6 +113,7 @@ def disconnect(connection: Connection) -> None:
 
 
 def _open(address: Address, key: str, token: SecretStr, timeout: float, tls: Mapping[str, Any]) -> Connection:
+    end = monotonic() + timeout
     with ExitStack() as undo, reported(address, "opening"):
         address.prepare()
         crashed = address.crashed()
@@ -122,7 +129,7 @@ def _open(address: Address, key: str, token: SecretStr, timeout: float, tls: Map
         )
         undo.callback(client.close)
         _leave_retries_to_us(client)
-        version = str(client.get_server_version(timeout=timeout)).lower()
+        version = str(client.get_server_version(timeout=max(end - monotonic(), 0.01))).lower()
         _check_version(address, version)
         undo.pop_all()
     return Connection(address, key, client, "lite" in version, crashed)

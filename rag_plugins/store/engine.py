@@ -26,7 +26,7 @@ from rag_plugins.filters import literal
 from rag_plugins.store.address import Address
 from rag_plugins.store.connection import connect, disconnect
 from rag_plugins.store.indexes import explicit
-from rag_plugins.store.patience import Patience, patience
+from rag_plugins.store.patience import Patience, Turns, patience
 from rag_plugins.store.report import reported
 
 __all__ = ["Engine", "Entity", "cut", "id_in"]
@@ -64,7 +64,7 @@ class Engine:
         self._connection = connect(self.address, config, self._timeout)
         self._client = self._connection.client
         self._closed = False
-        self.lock: RLock = self._connection.lock
+        self.lock: AbstractContextManager[None] = self.turns(self._connection.lock)
         self.recovered: bool = self._connection.recovered
         # A real server limits how often it may be flushed, and does not need it.
         self.lite: bool = self._connection.lite
@@ -91,6 +91,10 @@ class Engine:
     def patience(self, *, renewed: bool = False) -> AbstractContextManager[Patience]:
         """Calls within it wait no longer than one may; see `Patience`."""
         return patience(self._timeout, renewed=renewed)
+
+    def turns(self, lock: RLock) -> Turns:
+        """A lock that is held while calls are made; see `Turns`."""
+        return Turns(lock, lambda: self.patience(renewed=True), self._connection.answers)
 
     def has(self, name: str) -> bool:
         """Whether there is a collection of that name."""
@@ -213,7 +217,12 @@ class Engine:
 
     def _within(self, doing: str, call: Callable[[float], T]) -> T:
         """What a call gives, which is told how many seconds it has. One that broke off is made again."""
-        with patience(self._timeout) as mine, mine.spent(), reported(self.address, doing):
+        with (
+            patience(self._timeout) as mine,
+            mine.spent(),
+            self._connection.answers.noted(),
+            reported(self.address, doing),
+        ):
             end = monotonic() + mine.left
             for pause in _PAUSES:
                 try:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from threading import RLock
 from typing import TypeVar
 
 from rag_plugins.config import StoreConfig
@@ -117,9 +118,13 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
         """The file that tells what the collection should hold, where that is not on a server."""
         return self.records.path if isinstance(self.records, FileRecords) else None
 
-    def patience(self, *, renewed: bool = False) -> AbstractContextManager[Patience]:
+    def patience(self) -> AbstractContextManager[Patience]:
         """Within it, calls wait for a server no longer than one of them may; see `Patience`."""
-        return self._engine.patience(renewed=renewed)
+        return self._engine.patience()
+
+    def turns(self, lock: RLock) -> AbstractContextManager[None]:
+        """A lock that is held while the store is called; see `Turns`."""
+        return self._engine.turns(lock)
 
     def shared(self, key: str, make: Callable[[], T]) -> T:
         """One object a key for all stores of this process on this tenant's collection, while any is open.

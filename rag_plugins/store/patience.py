@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
+from threading import RLock
 from time import monotonic
 
-__all__ = ["Patience", "patience"]
+from rag_plugins.errors import StoreUnavailable
+
+__all__ = ["Answers", "Patience", "Turns", "patience"]
 
 
 class Patience:
@@ -49,3 +52,50 @@ def patience(seconds: float, *, renewed: bool = False) -> Generator[Patience]:
         yield own
     finally:
         _current.reset(token)
+
+
+class Answers:
+    """When a server last answered anyone of this process, and when somebody last waited in vain."""
+
+    def __init__(self) -> None:
+        self._answered = 0.0
+        self._missed = 0.0
+
+    @contextmanager
+    def noted(self) -> Generator[None]:
+        """Around a call."""
+        try:
+            yield
+        except StoreUnavailable:
+            self._missed = monotonic()
+            raise
+        self._answered = monotonic()
+
+    def missed_since(self, start: float) -> bool:
+        """Whether somebody has waited in vain since then, and nobody was answered after that."""
+        return self._missed > max(start, self._answered)
+
+
+class Turns(AbstractContextManager[None]):
+    """A lock. To have waited behind somebody who was not answered is to have waited for the server."""
+
+    def __init__(
+        self, lock: RLock, patient: Callable[[], AbstractContextManager[Patience]], answers: Answers
+    ) -> None:
+        """`patient` opens what the calls under the lock are part of."""
+        self._lock = lock
+        self._patient = patient
+        self._answers = answers
+        self._held: list[ExitStack] = []
+
+    def __enter__(self) -> None:
+        with ExitStack() as stack:
+            mine = stack.enter_context(self._patient())
+            start = monotonic()
+            stack.enter_context(self._lock)
+            if self._answers.missed_since(start):
+                mine.left -= monotonic() - start
+            self._held.append(stack.pop_all())
+
+    def __exit__(self, *_: object) -> None:
+        self._held.pop().close()

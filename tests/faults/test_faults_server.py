@@ -16,6 +16,7 @@ from rag_plugins.errors import StoreUnavailable
 
 TIMEOUT = 1.0
 IN_TIME = 1.1 * TIMEOUT
+OPENING = 1.5  # Something is imported, too, and certificates are read.
 
 
 def recovered(server, calls, outage):
@@ -216,6 +217,6 @@ def test_closing_does_not_hang(own_milvus_server, tmp_path):
 def test_opening_where_nobody_answers_fails_in_time(port, scheme, tmp_path):
     with port() as number:
         uri = f"{scheme}://127.0.0.1:{number}"
-        took = waited(lambda: opened(uri, TIMEOUT, tmp_path))
-        print(f"{took:.3f} s of {TIMEOUT:g} s")
-        assert 0.9 * TIMEOUT < took < IN_TIME
+        took = waited(lambda: opened(uri, OPENING, tmp_path))
+        print(f"{took:.3f} s of {OPENING:g} s")
+        assert 0.8 * OPENING < took < 1.1 * OPENING

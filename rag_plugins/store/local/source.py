@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from math import nan
-from threading import RLock
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class Source:
     prefixes: Callable[[str], Prefixes | None]
 
     @property
-    def lock(self) -> RLock:
+    def lock(self) -> AbstractContextManager[None]:
         """Held by whoever writes."""
         return self.rows.engine.lock
 
