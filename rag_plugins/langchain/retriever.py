@@ -12,7 +12,7 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable, run_in_executor
 from langchain_core.runnables.base import coerce_to_runnable
-from pydantic import Field, PrivateAttr, SkipValidation
+from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation
 
 from rag_plugins.config import Config, Mode
 from rag_plugins.faces.expansion import expanding, to_search
@@ -50,6 +50,9 @@ class HybridRetriever(BaseRetriever):
     `ainvoke` searches in a worker thread. The index stays the caller's, except after `from_documents`.
     """
 
+    # A misspelt setting left aside may be the filter, or the tenant, that was to narrow what is found.
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
     index: RagIndex
     k: int = Field(default=5, ge=1)
     filter: SkipValidation[Filter | Mapping[str, Any] | None] = None
@@ -81,13 +84,15 @@ class HybridRetriever(BaseRetriever):
         *,
         config: Config | None = None,
         encoders: Mapping[str, Encoder | ImageEncoder] | None = None,
+        tenant: str = "",
         **settings: Any,
     ) -> Self:
         """Add Documents to the index at `path`, made where there is none. Owns the index: close it.
 
-        `config` and `encoders` are as in `RagIndex.open`. Raises `BadPassage` before anything is stored.
+        `config`, `encoders` and `tenant` are as in `RagIndex.open`. Raises `BadPassage` before anything is
+        stored.
         """
-        index = RagIndex.open(path, preset=preset, config=config, encoders=encoders or {})
+        index = RagIndex.open(path, preset=preset, config=config, encoders=encoders or {}, tenant=tenant)
         try:
             index.add(renewed(index, [from_document(document, index) for document in documents]))
             retriever = cls(index, **settings)

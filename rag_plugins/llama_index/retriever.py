@@ -107,14 +107,15 @@ class HybridRetriever(BaseRetriever):
         *,
         config: Config | None = None,
         encoders: Mapping[str, Encoder | ImageEncoder] | None = None,
+        tenant: str = "",
         **settings: Any,
     ) -> Self:
         """Add nodes to the index at `path`, made where there is none. Owns the index: close it.
 
-        What IndexNodes among them stand for is retrieved from, beside an `object_map`. `config` and
-        `encoders` are as in `RagIndex.open`. Raises `BadPassage` before anything is stored.
+        What IndexNodes among them stand for is retrieved from, beside an `object_map`. `config`,
+        `encoders` and `tenant` are as in `RagIndex.open`. Raises `BadPassage` before anything is stored.
         """
-        index = RagIndex.open(path, preset=preset, config=config, encoders=encoders or {})
+        index = RagIndex.open(path, preset=preset, config=config, encoders=encoders or {}, tenant=tenant)
         return cls._over(index, list(nodes), (), settings)
 
     @classmethod
@@ -126,6 +127,7 @@ class HybridRetriever(BaseRetriever):
         *,
         config: Config | None = None,
         encoders: Mapping[str, Encoder | ImageEncoder] | None = None,
+        tenant: str = "",
         **settings: Any,
     ) -> Self:
         """The same for Documents, split as `Settings.node_parser` says.
@@ -134,7 +136,7 @@ class HybridRetriever(BaseRetriever):
         passages already and stay whole.
         """
         given = list(documents)
-        index = RagIndex.open(path, preset=preset, config=config, encoders=encoders or {})
+        index = RagIndex.open(path, preset=preset, config=config, encoders=encoders or {}, tenant=tenant)
         replaced = [document.ref_doc_id or document.node_id for document in given]
         return cls._over(index, list(_split(given)), replaced, settings)
 

@@ -18,6 +18,8 @@ from rag_plugins.errors import BadInput, StoreError
 from rag_plugins.filters import literal
 from rag_plugins.store.address import Address
 from rag_plugins.store.engine import Engine, Entity, cut, id_in
+from rag_plugins.store.header import admit
+from rag_plugins.store.state import State
 from rag_plugins.vectors import FloatArray
 
 __all__ = ["LAYOUTS", "ROLES", "ForeignCollection", "ForeignRow", "Layout"]
@@ -57,6 +59,12 @@ _VECTORS = frozenset(kind for kind in DataType if kind.name.endswith("VECTOR"))
 
 _KINDS = {"vector": DataType.FLOAT_VECTOR, "metadata": DataType.JSON}
 """Of which type a field in these roles has to be declared; the others may be dynamic."""
+
+_COMPANIONS = ("_state", "_terms", "_tokens")
+"""How the collections that stand beside one of ours are called."""
+
+_OF_STATE = {"key", "generation", "part", "parts", "text"}
+"""Fields that tell a state of ours from what somebody else calls so."""
 
 _LEAST = {DataType.INT64: -(2**63), DataType.VARCHAR: ""}
 """The lowest value of a primary key, by its type."""
@@ -133,6 +141,7 @@ class ForeignCollection:
         if not self._engine.has(self.name):
             names = ", ".join(sorted(self._engine.names())) or "none"
             raise BadInput(f"{self._engine.address} has no collection {self.name!r}; it has: {names}")
+        _check_tenants(self._engine, self.name)
         schema = self._engine.describe(self.name)
         self._types = {field["name"]: DataType(field["type"]) for field in schema["fields"]}
         self._dynamic = bool(schema.get("enable_dynamic_field"))
@@ -211,6 +220,22 @@ class ForeignCollection:
             if name not in known and self._types.get(name) not in _VECTORS and value is not None
         }
         return {**plain, **(cast("dict[str, Any]", nested) if isinstance(nested, Mapping) else {})}
+
+
+def _check_tenants(engine: Engine, name: str) -> None:
+    """Raise `ConfigError` for one of ours, or what stands beside it, that was made with tenants.
+
+    Whatever is read here is read of all of them.
+    """
+    for end in ("", *_COMPANIONS):
+        main = name.removesuffix(end)
+        state = f"{main}_state"
+        if name.endswith(end) and engine.has(state) and _OF_STATE <= _fields(engine, state):
+            admit(State(engine, state), main, "")
+
+
+def _fields(engine: Engine, name: str) -> set[str]:
+    return {field["name"] for field in engine.describe(name)["fields"]}
 
 
 def _node(row: Entity) -> dict[str, Any] | None:
