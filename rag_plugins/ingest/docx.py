@@ -46,13 +46,16 @@ def docx_html(file: SourceFile) -> str:
             parts = _xml_parts(data, file)
     except (BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
         raise BadDocument(file.source, None, NOT_ONE) from error
-    return mammoth.convert_to_html(
-        parts,
-        convert_image=mammoth.images.img_element(_no_source),
-        style_map=_STYLES,
-        include_embedded_style_map=False,
-        external_file_access=False,
-    ).value
+    try:
+        return mammoth.convert_to_html(
+            parts,
+            convert_image=mammoth.images.img_element(_no_source),
+            style_map=_STYLES,
+            include_embedded_style_map=False,
+            external_file_access=False,
+        ).value
+    except RecursionError as error:
+        raise BadDocument(file.source, None, "its elements are nested too deep") from error
 
 
 def _no_source(image: object) -> dict[str, str]:

@@ -12,13 +12,10 @@ from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 from rag_plugins.config import OcrConfig
 from rag_plugins.errors import BadDocument
 from rag_plugins.ingest.documents import SourceFile
-from rag_plugins.ingest.sheets import Sheet, Sheets, attempt, too_many_pages
+from rag_plugins.ingest.sheets import STORED_SIDE, Sheet, Sheets, attempt, too_many_pages
 from rag_plugins.pictures import FORMATS, MAX_PIXELS
 
 __all__ = ["encode", "image_sheets"]
-
-STORED_SIDE = 1600
-"""Longest side of a stored page image in pixels: small print stays readable, some 100 KB a page."""
 
 _STORED_BILEVEL_SIDE = 4000
 _SAME_GREY = 8

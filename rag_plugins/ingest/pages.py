@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
@@ -25,6 +26,8 @@ from rag_plugins.types import Box, Word
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from rag_plugins.ingest.pdf import PdfReader
 
 __all__ = ["Page", "read_pages"]
 
@@ -64,14 +67,14 @@ def read_pages(
     """Every page of every file, in order. What cannot be read is a `BadDocument` in its place.
 
     `policy` says what else there is to be seen on a page, `passwords` are tried on locked files. Decoding is
-    serial (PDFium is not thread-safe), recognition runs ahead on one worker a core. Closing the generator
+    serial, recognition runs ahead on one worker a core. Closing the generator
     drops what waits. Raises `MissingExtra`, `MissingProgram` and `ConfigError` only.
     """
     reader = _Reader(config, policy or ViewPolicy(), passwords)
     workers = config.workers or os.cpu_count() or 1
     pool = ThreadPoolExecutor(workers, thread_name_prefix="ocr")
     waiting: deque[_Waiting] = deque()
-    with closing(_all_sheets(files, reader)) as sheets:
+    with closing(reader), closing(_all_sheets(files, reader)) as sheets:
         try:
             for file, sheet in sheets:
                 ahead = _PIXELS_AHEAD - _size(sheet)
@@ -119,7 +122,7 @@ def _all_sheets(
                     yield file, sheet
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Reader:
     """Reads files into sheets, one after the other, and sheets into pages, side by side."""
 
@@ -138,9 +141,17 @@ class _Reader:
             from rag_plugins.ingest.images import image_sheets
 
             return image_sheets(file, self.config)
-        from rag_plugins.ingest.pdf import pdf_sheets
+        return self._pdfs.sheets(file)
 
-        return pdf_sheets(file, self.config, self.passwords, fine=self.policy.recognises_all)
+    @cached_property
+    def _pdfs(self) -> PdfReader:
+        from rag_plugins.ingest.pdf import PdfReader
+
+        return PdfReader(self.config, self.passwords, fine=self.policy.recognises_all)
+
+    def close(self) -> None:
+        if "_pdfs" in vars(self):
+            self._pdfs.close()
 
     def page(self, file: SourceFile, sheet: Sheet | BadDocument) -> Page | BadDocument:
         if isinstance(sheet, BadDocument):

@@ -1,123 +1,150 @@
-"""PDFs through PDFium: the text layer where there is a usable one, a rendered page always."""
+"""PDFs, read by a process of their own, which a time limit holds: see `pdfium`."""
 
 from __future__ import annotations
 
-import math
+import json
+import os
+import subprocess
+import sys
 import threading
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-import pypdfium2 as pdfium
-import pypdfium2.raw as raw
 from PIL import Image
 from pydantic import SecretStr
 
 from rag_plugins.config import OcrConfig
 from rag_plugins.errors import BadDocument
 from rag_plugins.ingest.documents import SourceFile
-from rag_plugins.ingest.images import STORED_SIDE
-from rag_plugins.ingest.sheets import Sheet, Sheets, attempt, too_many_pages
-from rag_plugins.ingest.text import assemble
-from rag_plugins.ingest.textlayer import text_layer
-from rag_plugins.pictures import MAX_PIXELS
+from rag_plugins.ingest.sheets import Sheet, Sheets
+from rag_plugins.types import Box, Word
 
-__all__ = ["pdf_sheets"]
+__all__ = ["PdfReader"]
 
-LOCKED = "encrypted: give its password (ingest.passwords, --password), or save a copy without one"
-STILL_LOCKED = "encrypted, and no password given opens it (ingest.passwords, --password)"
-DAMAGED = "not a readable PDF: damaged, cut off, or something else under this name"
+_PROGRAM = (sys.executable, "-P", "-m", "rag_plugins.ingest.pdfium")
 
-POINTS = 72
-"""PDF units to the inch."""
+_ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
-REPORT_DPI = 130
-"""For pages that need no recognition."""
-
-LOWEST_DPI = 30
-"""A page so large that the pixel limit forces less than this cannot be read by anyone."""
-
-MAX_SIDE = 32_000
-"""Tesseract takes 32767 pixels a side."""
-
-_LOCK = threading.Lock()
-"""PDFium is not thread-safe, not even across documents."""
+SLOW = "reading it from its PDF takes longer than a page may (ocr.timeout)"
+DIED = "the reader of PDFs died of it: damaged, or made to take all memory"
 
 
-def pdf_sheets(
-    file: SourceFile, config: OcrConfig, passwords: Sequence[SecretStr] = (), *, fine: bool = False
-) -> Sheets:
-    """One sheet a page, with text and words where the page has a text layer.
+class PdfReader:
+    """Reads PDFs in a process that is started for the first and kept for the next ones, until closed."""
 
-    `passwords` are tried in turn where the file is locked. `fine`: every page as for recognition.
-    """
-    document = attempt(file.source, None, _open, file, passwords)
-    if isinstance(document, BadDocument):
-        yield document
-        return
-    try:
-        pages = len(document)
-        for number in range(1, min(pages, config.max_pages) + 1):
-            yield attempt(file.source, number, _sheet, document, file, number, config, fine)
-        if pages == 0:
-            yield BadDocument(file.source, None, "the PDF has no pages")
-        if pages > config.max_pages:
-            yield too_many_pages(file.source, config.max_pages)
-    finally:
-        with _LOCK:
-            document.close()
+    def __init__(self, config: OcrConfig, passwords: Sequence[SecretStr] = (), *, fine: bool = False) -> None:
+        """`passwords` are tried in turn where a file is locked. `fine`: every page as for recognition."""
+        self._config = config
+        self._passwords = passwords
+        self._fine = fine
+        self._child: _Child | None = None
 
+    def sheets(self, file: SourceFile) -> Sheets:
+        """One sheet a page, with text and words where the page has a text layer.
 
-def _open(file: SourceFile, passwords: Sequence[SecretStr]) -> pdfium.PdfDocument:
-    with _LOCK:
-        document = _unlocked(file, passwords)
-        document.init_forms()
-        return document
+        A page that takes too long, or the process with it, is a `BadDocument`, and the next one is tried.
+        """
+        number = pages = 0
+        while True:
+            try:
+                for head, pixels in self._replies(file, number + 1):
+                    pages = head.get("pages", pages)
+                    if "pages" not in head:
+                        number += 1
+                        yield _sheet(file, head, pixels)
+                return
+            except _EndedError as error:
+                number += 1
+                yield BadDocument(file.source, number if pages else None, str(error))
+            if number >= pages:
+                return
 
+    def close(self) -> None:
+        """End the process."""
+        if self._child is not None:
+            self._child.end()
+            self._child = None
 
-def _unlocked(file: SourceFile, passwords: Sequence[SecretStr]) -> pdfium.PdfDocument:
-    for password in (SecretStr(""), *passwords):
-        try:
-            return pdfium.PdfDocument(file.path, password.get_secret_value())
-        except pdfium.PdfiumError as error:
-            if error.err_code != raw.FPDF_ERR_PASSWORD:
-                raise BadDocument(file.source, None, DAMAGED) from error
-    raise BadDocument(file.source, None, STILL_LOCKED if passwords else LOCKED)
-
-
-def _sheet(
-    document: pdfium.PdfDocument, file: SourceFile, number: int, config: OcrConfig, fine: bool
-) -> Sheet:
-    with _LOCK, closing(_page(document, number)) as page:
-        paragraphs = text_layer(page)
-        if not paragraphs:
-            return Sheet(number, _rendered(page, config.dpi, file, number))
-        text, words = assemble(paragraphs)
-        dpi, side = (config.dpi, MAX_SIDE) if fine else (REPORT_DPI, STORED_SIDE)
-        return Sheet(number, _rendered(page, dpi, file, number, side), text, words)
-
-
-def _page(document: pdfium.PdfDocument, number: int) -> pdfium.PdfPage:
-    page = document[number - 1]
-    if document.get_formtype() == raw.FORMTYPE_NONE:
-        return page
-    # What was typed into a form is no part of the text layer until it is flattened and loaded anew.
-    with closing(page):
-        page.flatten()
-    return document[number - 1]
-
-
-def _rendered(
-    page: pdfium.PdfPage, dpi: int, file: SourceFile, number: int, side: int = MAX_SIDE
-) -> Image.Image:
-    """At this resolution, or less where the limits of pixels and side ask for it."""
-    width, height = page.get_size()
-    limit = min(math.sqrt(MAX_PIXELS / (width * height)), MAX_SIDE / max(width, height))
-    if limit * POINTS < LOWEST_DPI:
-        raise BadDocument(
-            file.source, number, f"a page of {width / POINTS:.0f} x {height / POINTS:.0f} inches is too large"
+    def _replies(self, file: SourceFile, first: int) -> Iterator[tuple[Mapping[str, Any], bytes]]:
+        """Raises `_EndedError` where the process ends instead, by itself or for the time that it takes."""
+        child = self._child = self._child or _Child()
+        child.ask(
+            path=str(file.path),
+            file=file.source,
+            passwords=[password.get_secret_value() for password in self._passwords],
+            first=first,
+            max_pages=self._config.max_pages,
+            dpi=self._config.dpi,
+            fine=self._fine,
         )
-    scale = min(dpi / POINTS, limit, side / max(width, height))
-    render: Any = page.render  # Typed by its default, scale=1, as taking whole numbers only.
-    with closing(render(scale=scale, rev_byteorder=True)) as bitmap:
-        return bitmap.to_pil().convert("RGB").copy()
+        done = False
+        try:
+            while True:
+                head, pixels = child.reply(self._config.timeout)
+                done = "done" in head
+                if done:
+                    return
+                yield head, pixels
+        finally:
+            if not done:  # What it has still to say, nobody waits for.
+                self.close()
+
+
+class _EndedError(Exception):
+    """The process ended in the middle; the message says why."""
+
+
+class _Child:
+    """The process."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            _PROGRAM, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **_ALONE}
+        )
+
+    def ask(self, **request: object) -> None:
+        assert self._process.stdin is not None
+        with suppress(OSError):  # It is gone, and so will be the reply.
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+
+    def reply(self, seconds: float) -> tuple[Mapping[str, Any], bytes]:
+        """Raises `_EndedError`."""
+        late = threading.Event()
+        timer = threading.Timer(seconds, self._kill, (late,))
+        timer.daemon = True
+        timer.start()
+        try:
+            found = self._read()
+        finally:
+            timer.cancel()
+            timer.join()
+        if late.is_set() or found is None:
+            raise _EndedError(SLOW if late.is_set() else DIED)
+        return found
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def _kill(self, late: threading.Event) -> None:
+        late.set()
+        self._process.kill()
+
+    def _read(self) -> tuple[Mapping[str, Any], bytes] | None:
+        """None at the end of what it writes."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line.endswith(b"\n"):
+            return None
+        head = json.loads(line)
+        pixels = self._process.stdout.read(head["bytes"])
+        return (head, pixels) if len(pixels) == head["bytes"] else None
+
+
+def _sheet(file: SourceFile, head: Mapping[str, Any], pixels: bytes) -> Sheet | BadDocument:
+    if "bad" in head:
+        return BadDocument(file.source, *head["bad"])
+    words = tuple(Word(start, end, line, Box(*edges)) for start, end, line, *edges in head["words"])
+    return Sheet(head["page"], Image.frombytes("RGB", head["size"], pixels), head["text"], words)

@@ -12,10 +12,13 @@ from rag_plugins.types import Word
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Sheet", "Sheets", "attempt", "too_many_pages"]
+__all__ = ["STORED_SIDE", "Sheet", "Sheets", "attempt", "too_many_pages"]
 
 _Ts = TypeVarTuple("_Ts")
 _T = TypeVar("_T")
+
+STORED_SIDE = 1600
+"""Longest side of a stored page image in pixels: small print stays readable, some 100 KB a page."""
 
 
 @dataclass(frozen=True, slots=True)
