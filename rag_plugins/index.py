@@ -14,9 +14,11 @@ from rag_plugins.errors import BadInput
 from rag_plugins.filters import Filter
 from rag_plugins.funnel.tuning import Tuning
 from rag_plugins.fusion import Learned
+from rag_plugins.ingest.audit import Audit, audit
 from rag_plugins.ingest.funnels import funnel_of
 from rag_plugins.ingest.indexer import Indexer, IngestSummary
 from rag_plugins.ingest.making import make_passage
+from rag_plugins.ingest.repair import Repair, Repairer
 from rag_plugins.ingest.rereading import Rereader, RereadSummary
 from rag_plugins.legs.given import Given
 from rag_plugins.lexical.mining import mine, stored_texts
@@ -365,6 +367,22 @@ class RagIndex:
     def count(self) -> int:
         """Passages in the collection (this tenant's)."""
         return self.store.count()
+
+    def audit(self, *, progress: bool = False) -> Audit:
+        """Compare every passage and every image with what was recorded when they were stored.
+
+        Reads all of it from the database itself; changes nothing. Raises `StoreError`.
+        """
+        return audit(self.store, self._writer.manifest, progress=progress)
+
+    def repair(self, *, forget: bool = False, progress: bool = False) -> Repair:
+        """Bring back what an audit misses: documents from their files, vectors from the texts that are there.
+
+        For a collection whose opening raised `DataLost`: open it with `check=False`. `forget` also strikes
+        from the record what cannot be brought back, and deletes passages that were never recorded.
+        """
+        repairer = Repairer(self._writer, self._indexer, self.store)
+        return repairer.repair(forget=forget, progress=progress)
 
     def close(self) -> None:
         """Save what is not yet saved, let go of the file and of the models; may be called again."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -32,15 +32,21 @@ class Difference:
 
 
 def check_opened(store: MilvusStore, manifest: Manifest, tenant: str) -> None:
-    """Raise `DataLost` where passages that were recorded are not there. Fast where numbers say that all are.
+    """Raise `DataLost` where passages are not there as they were recorded.
 
+    Fast where the database was closed, its files are those that were left, and numbers agree. Else ids are
+    compared; after a crash what the last writes were of, too; and where files have changed, all there is.
     Of a file, which nobody else writes, passages that were not recorded are: a write ended between the two.
     """
     _take_over(store, manifest, tenant)
     recorded, as_left = manifest.count is not None, _as_left(store, tenant)
-    if recorded and as_left and not store.recovered and _plausible(store, manifest):
+    sound = as_left and store.as_closed and not store.recovered
+    if recorded and sound and _plausible(store, manifest):
         return
     found = compare(store, manifest)
+    if recorded and not sound:
+        ids = store.suspects() if store.recovered and as_left else store.rows.ids()
+        found = replace(found, lost=_merged(found.lost, altered(store, manifest, ids)))
     if found.lost:
         raise lost_error(store, found)
     if found.unknown and not (as_left and (store.is_file or not recorded)):
@@ -65,11 +71,22 @@ def compare(store: MilvusStore, manifest: Manifest) -> Difference:
     return Difference(lost, _by_document(store, sorted(there - known)))
 
 
+def altered(store: MilvusStore, manifest: Manifest, ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Of these passages those that are there and not as they were recorded, by document."""
+    recorded = {id: (record.doc_id, sum) for record in manifest for id, sum in record.sums.items() if sum}
+    others: defaultdict[str, list[str]] = defaultdict(list)
+    for batch in cut([id for id in ids if id in recorded]):
+        for id, sum in store.sums(batch).items():
+            if sum != recorded[id][1]:
+                others[recorded[id][0]].append(id)
+    return {doc_id: tuple(of_document) for doc_id, of_document in others.items()}
+
+
 def lost_error(store: MilvusStore, found: Difference) -> DataLost:
     """What is lost, and what may bring it back."""
     anew = f"; to begin anew delete {beside}, too" if (beside := store.records_path) else ""
     message = (
-        f"{store}: {_total(found.lost)} passages that were stored are not there, of {_named(found.lost)}. "
+        f"{store}: {_total(found.lost)} passages are not there as they were stored, of {_named(found.lost)}. "
         "What is there was left as it is. Restore a copy of the database, or run `rag-plugins doctor DB "
         f"--repair`, which ingests them again where their files still are{anew}"
     )
@@ -134,6 +151,15 @@ def _by_document(store: MilvusStore, ids: Iterable[str]) -> dict[str, tuple[str,
         for id, doc_id in store.rows.documents(batch).items():
             grouped[doc_id].append(id)
     return {doc_id: tuple(of_document) for doc_id, of_document in grouped.items()}
+
+
+def _merged(
+    some: Mapping[str, tuple[str, ...]], more: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    return {
+        doc_id: some.get(doc_id, ()) + more.get(doc_id, ())
+        for doc_id in [*some, *(more.keys() - some.keys())]
+    }
 
 
 def _total(found: Mapping[str, tuple[str, ...]]) -> int:

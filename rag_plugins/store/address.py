@@ -54,6 +54,15 @@ class Address:
             )
         self.path.parent.mkdir(parents=True, exist_ok=True)
 
+    def files(self, collection: str = "") -> dict[str, int]:
+        """Bytes of each file of a Lite database, or of one collection of it, by its path in the database."""
+        if self.path is None:
+            return {}
+        found = (self.path / "collections" / collection).rglob("*")
+        return {
+            file.relative_to(self.path).as_posix(): file.stat().st_size for file in found if file.is_file()
+        }
+
     def crashed(self) -> bool:
         """Whether whoever last had the Lite database open ended without closing it: a log is left."""
         return self.path is not None and any(self.path.glob("collections/*/wal/*"))

@@ -60,6 +60,11 @@ class AssetStore:
             )
         return data
 
+    def discard(self, asset: str) -> None:
+        """Remove a damaged one, so that `put` writes it anew."""
+        for path in self._path(asset).parent.glob(f"{asset}.*"):
+            path.unlink(missing_ok=True)
+
     def _path(self, asset: str, suffix: str = "") -> Path:
         # 256 folders, so that no folder holds too many files.
         return self.folder / asset[:2] / (asset + suffix)

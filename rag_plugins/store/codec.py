@@ -12,7 +12,7 @@ from rag_plugins.errors import StoreError
 from rag_plugins.text import clean
 from rag_plugins.types import Box, EmbedImage, EmbedText, Passage, Provenance, View, Word
 
-__all__ = ["TEXTS", "cut", "decode", "decode_views", "dumps", "encode", "storable"]
+__all__ = ["TEXTS", "cut", "decode", "decode_views", "dumps", "encode", "images_in", "storable"]
 
 TEXTS = ("llm_text", "views", "provenance")
 """The fields of a row that may be longer than a field can be."""
@@ -67,6 +67,15 @@ def decode(row: Mapping[str, Any]) -> Passage:
 def decode_views(text: str | bytes) -> tuple[View, ...]:
     """The views of a row, of its JSON."""
     return tuple(_view_of(*view) for view in _of(list, json.loads(text)))
+
+
+def images_in(row: Mapping[str, Any]) -> frozenset[str]:
+    """The ids of the images that a row refers to. Raises `ValueError`, `TypeError` where it is damaged."""
+    views = decode_views(row["views"])
+    page = json.loads(row["provenance"])["image"] if row["provenance"] else None
+    return frozenset(
+        asset for asset in (page, *(view.asset for view in views if isinstance(view, EmbedImage))) if asset
+    )
 
 
 def cut(text: str, size: int) -> Iterator[str]:

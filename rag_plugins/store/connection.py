@@ -64,6 +64,8 @@ class Connection:
     process: int = field(default_factory=os.getpid)
     users: int = 0
     objects: dict[tuple[str, ...], Any] = field(default_factory=dict[tuple[str, ...], Any])
+    found: Mapping[str, int] = field(default_factory=dict[str, int])
+    at_end: dict[str, Callable[[], None]] = field(default_factory=dict[str, Callable[[], None]])
 
     def shared(self, key: tuple[str, ...], make: Callable[[], T]) -> T:
         """One object a key, made by the first who asks; it goes with the connection."""
@@ -110,13 +112,15 @@ def disconnect(connection: Connection) -> None:
             with reported(connection.address, "closing"):
                 connection.client.close()
                 _free(connection.address)
+            for call in connection.at_end.values():
+                call()
 
 
 def _open(address: Address, key: str, token: SecretStr, timeout: float, tls: Mapping[str, Any]) -> Connection:
     end = monotonic() + timeout
     with ExitStack() as undo, reported(address, "opening"):
         address.prepare()
-        crashed = address.crashed()
+        crashed, found = address.crashed(), address.files()
         undo.callback(_free, address)
         # pymilvus keeps connections that it shares for ever: one would leak with every file opened.
         client = MilvusClient(
@@ -132,7 +136,7 @@ def _open(address: Address, key: str, token: SecretStr, timeout: float, tls: Map
         version = str(client.get_server_version(timeout=max(end - monotonic(), 0.01))).lower()
         _check_version(address, version)
         undo.pop_all()
-    return Connection(address, key, client, "lite" in version, crashed)
+    return Connection(address, key, client, "lite" in version, crashed, found=found)
 
 
 def _leave_retries_to_us(client: MilvusClient) -> None:

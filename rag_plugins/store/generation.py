@@ -9,7 +9,10 @@ from rag_plugins.store.state import State
 from rag_plugins.text import digest
 from rag_plugins.types import JsonValue
 
-__all__ = ["Generation"]
+__all__ = ["FILES", "Generation"]
+
+FILES = "files"
+"""The key of what is recorded of a database's files when it is closed, and not while it is written."""
 
 
 class Generation:
@@ -30,7 +33,7 @@ class Generation:
         """
         new: dict[str, JsonValue] = {_key(tenant): value or uuid4().hex}
         if records is not state:
-            records.put(new)
+            records.put({**new, FILES: None})
         state.put(new)
         self.owner = owner
 

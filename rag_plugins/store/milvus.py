@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import RLock
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from rag_plugins.config import StoreConfig
 from rag_plugins.errors import BadInput, StoreError
 from rag_plugins.filters import DOCUMENT, Filter, where
 from rag_plugins.funnel import Prefixes
+from rag_plugins.store.address import Address
 from rag_plugins.store.assets import AssetStore, asset_store
+from rag_plugins.store.codec import images_in
 from rag_plugins.store.engine import Engine, Entity, cut
 from rag_plugins.store.entry import Entry, batches, scalars_of, with_spilled
-from rag_plugins.store.generation import Generation
+from rag_plugins.store.generation import FILES, Generation
 from rag_plugins.store.header import Header, claimed
 from rag_plugins.store.nearest import Nearest
 from rag_plugins.store.patience import Patience
@@ -73,6 +75,8 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
         self._writes = Writes(self.rows, state, self._tokens, self.prefix_fields)
         self._generation = self.shared("generation", Generation)
         self._writer = object()
+        if isinstance(records, FileRecords):
+            engine.at_end(self.collection, _noting_files(records, engine.address, self.collection))
 
     @classmethod
     def open(
@@ -112,6 +116,16 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
     def recovered(self) -> bool:
         """Whether whoever last had the file ended without closing it."""
         return self._engine.recovered
+
+    @property
+    def as_closed(self) -> bool:
+        """Whether the collection's files were those that were left, if it was closed after its last write."""
+        left = self.records.get_all([FILES]).get(FILES)
+        return left is None or left == self._engine.found(self.collection)
+
+    def suspects(self) -> list[str]:
+        """After a crash: ids of the passages that the last writes may have been of."""
+        return self.rows.ids()
 
     @property
     def records_path(self) -> Path | None:
@@ -163,10 +177,14 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
 
         Missing ones are left out; one whose texts are lost has "". Read from the engine, not from memory.
         """
+        return {id: sum for id, (sum, _) in self.contents(ids).items()}
+
+    def contents(self, ids: Sequence[str]) -> dict[str, tuple[str, frozenset[str]]]:
+        """The same, and the ids of the images that each passage refers to."""
         fields = summed(self._fields.values())
         rows = self.rows.get(ids, (*PASSAGE, *(field.name for field in fields)))
         texts = self.rows.spilled(rows)
-        return {row["id"]: _sum(row, texts, fields) for row in rows}
+        return {row["id"]: _content(row, texts, fields) for row in rows}
 
     def prefixes(self, field: str) -> Prefixes | None:
         """How a dense field is searched; None: exactly."""
@@ -314,8 +332,25 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
         yield
 
 
-def _sum(row: Entity, texts: Mapping[str, JsonValue], fields: Sequence[VectorField]) -> str:
+def _content(
+    row: Entity, texts: Mapping[str, JsonValue], fields: Sequence[VectorField]
+) -> tuple[str, frozenset[str]]:
     try:
-        return passage_sum(with_spilled(row, texts), fields)
-    except StoreError:  # A long text of it is lost.
-        return ""
+        whole = with_spilled(row, texts)
+        return passage_sum(whole, fields), images_in(whole)
+    except (
+        StoreError,
+        ValueError,
+        TypeError,
+    ):  # A long text of it is lost, or what it has is no row of ours.
+        return "", frozenset()
+
+
+def _noting_files(records: FileRecords, address: Address, collection: str) -> Callable[[], None]:
+    def note() -> None:
+        if records.path.exists():
+            with suppress(StoreError):  # Without it every passage is compared when the file is opened.
+                records.put({FILES: cast("JsonValue", address.files(collection))})
+            records.close()
+
+    return note

@@ -122,6 +122,11 @@ class Memory:
         return self.sections.kept(self._snapshot, section) if self._snapshot else None
 
     @property
+    def since_snapshot(self) -> list[str] | None:
+        """Ids that have changed since the snapshot; None where there is none."""
+        return self._journal.ids if self._snapshot else None
+
+    @property
     def changed(self) -> list[str]:
         """See `ResidentStore.changed`."""
         return self._journal.ids

@@ -148,6 +148,11 @@ class ResidentStore(MilvusStore):
         self._table()
         return self._memory.kept(section)
 
+    def suspects(self) -> list[str]:
+        """See `MilvusStore.suspects`: those since the last snapshot."""
+        since = self._memory.since_snapshot
+        return super().suspects() if since is None else since
+
     def changed(self) -> list[str]:
         """Ids written or deleted since that snapshot; ask before `kept`, for a newer one may come between."""
         self._table()
