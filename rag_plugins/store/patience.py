@@ -22,7 +22,7 @@ class Patience:
     def __init__(self, seconds: float, renewed: bool) -> None:
         self.seconds: float = seconds
         self.left: float = seconds
-        self._renewed = renewed
+        self.renewed: bool = renewed
 
     @contextmanager
     def spent(self) -> Generator[None]:
@@ -34,7 +34,7 @@ class Patience:
             answered = True
         finally:
             rest = self.left - (monotonic() - start)
-            self.left = self.seconds if answered and self._renewed else rest
+            self.left = self.seconds if answered and self.renewed else rest
 
 
 _current: ContextVar[Patience | None] = ContextVar("patience", default=None)
@@ -92,8 +92,11 @@ class Turns(AbstractContextManager[None]):
         with ExitStack() as stack:
             mine = stack.enter_context(self._patient())
             start = monotonic()
-            stack.enter_context(self._lock)
-            if self._answers.missed_since(start):
+            # What any number of calls belong to may have to wait for as long as another does.
+            if not self._lock.acquire(timeout=-1 if mine.renewed else max(mine.left, 0.0)):
+                raise StoreUnavailable(f"somebody has been writing for {mine.seconds:g} s: try again")
+            stack.callback(self._lock.release)
+            if not mine.renewed or self._answers.missed_since(start):
                 mine.left -= monotonic() - start
             self._held.append(stack.pop_all())
 
