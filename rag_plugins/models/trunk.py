@@ -214,15 +214,14 @@ def _with_pooling(path: Path, *, pooling: Pooling, device: str | None, trusted: 
 
 @contextmanager
 def explained(path: Path, code: str | None) -> Generator[None]:
-    """What a model's own code raises, or transformers where it refuses such code, as `ConfigError`."""
+    """What a damaged folder raises, a model's own code, or transformers that refuse it, as `ConfigError`."""
     try:
         yield
     except RagPluginsError:
         raise
     except Exception as error:
-        if code is None and "trust_remote_code" not in str(error):
-            raise
-        reason = f"its own code ({code}) does not run" if code else "a part of it is code of its own"
+        own = "a part of it is code of its own" if "trust_remote_code" in str(error) else ""
+        reason = f"its own code ({code}) does not run" if code else own or "it is no model that can be loaded"
         raise ConfigError(f"{path}: {reason}: {type(error).__name__}: {first_line(error)}") from error
 
 
