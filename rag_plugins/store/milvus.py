@@ -10,7 +10,7 @@ from threading import RLock
 from typing import TypeVar, cast
 
 from rag_plugins.config import StoreConfig
-from rag_plugins.errors import BadInput, StoreError
+from rag_plugins.errors import BadInput, StoreError, StoreUnavailable
 from rag_plugins.filters import DOCUMENT, Filter, where
 from rag_plugins.funnel import Prefixes
 from rag_plugins.store.address import Address
@@ -74,6 +74,9 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
         self._tokens = token_store(engine, self.collection, self._tenant, header.keep_tokens)
         self._writes = Writes(self.rows, state, self._tokens, self.prefix_fields)
         self._generation = self.shared("generation", Generation)
+        left = records.get_all([FILES]).get(FILES)
+        self.as_closed: bool = left is None or left == engine.found(self.collection)
+        """Whether the collection's files were those that were left, if it was closed after its last write."""
         self._writer = object()
         if isinstance(records, FileRecords):
             engine.at_end(self.collection, _noting_files(records, engine.address, self.collection))
@@ -116,12 +119,6 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
     def recovered(self) -> bool:
         """Whether whoever last had the file ended without closing it."""
         return self._engine.recovered
-
-    @property
-    def as_closed(self) -> bool:
-        """Whether the collection's files were those that were left, if it was closed after its last write."""
-        left = self.records.get_all([FILES]).get(FILES)
-        return left is None or left == self._engine.found(self.collection)
 
     def suspects(self) -> list[str]:
         """After a crash: ids of the passages that the last writes may have been of."""
@@ -277,10 +274,7 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
         """
         for batch in cut(self.ids()):
             with self._engine.lock:
-                rows = self.rows.with_vectors(self._fields[field], batch, make)
-                with self._changing(ids := [row["id"] for row in rows]):
-                    self._writes.amend(rows)
-                    self._amended(ids, self._fields[field])
+                self._renew(self._fields[field], batch, make)
 
     def retext(self, passages: Sequence[Passage]) -> dict[str, str]:
         """Give stored passages another `llm_text`, provenance and metadata.
@@ -314,6 +308,22 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
 
     def __repr__(self) -> str:
         return f"MilvusStore({str(self._engine.address)!r}, collection={self.collection!r})"
+
+    def _renew(self, field: VectorField, batch: Sequence[str], make: MakeVectors) -> None:
+        rows = self.rows.with_vectors(field, batch, make)
+        ids = [row["id"] for row in rows]
+        try:
+            with self._changing(ids):
+                self._writes.amend(rows)
+                self._amended(ids, field)
+        except StoreUnavailable:
+            raise
+        except StoreError:
+            # On a server, another process may have deleted one of them meanwhile: then none was written.
+            left = [row["id"] for row in self.rows.get(ids, ("id", "tenant"))]
+            if len(left) == len(ids):
+                raise
+            self._renew(field, left, make)
 
     def _write(self, entries: Sequence[Entry], old: Mapping[str, str]) -> None:
         self._writes.put(entries, old)

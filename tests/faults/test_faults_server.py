@@ -10,9 +10,11 @@ from faults_support_server import WORDS, filled, full_port, opened, silent_port,
 from langchain_core.documents import Document
 from llama_index.core.schema import TextNode
 from llama_index.core.vector_stores.types import VectorStoreQuery
+from pymilvus import MilvusClient
 
 from rag_plugins import langchain, llama_index, where
 from rag_plugins.errors import StoreUnavailable
+from rag_plugins.vectors import SparseVector
 
 TIMEOUT = 1.0
 IN_TIME = 1.1 * TIMEOUT
@@ -220,3 +222,25 @@ def test_opening_where_nobody_answers_fails_in_time(port, scheme, tmp_path):
         took = waited(lambda: opened(uri, OPENING, tmp_path))
         print(f"{took:.3f} s of {OPENING:g} s")
         assert 0.8 * OPENING < took < 1.1 * OPENING
+
+
+def doubled(vector):
+    return SparseVector(vector.indices, vector.values * 2)
+
+
+def test_a_row_that_another_process_deletes_does_not_stop_a_rewrite(milvus_server, collection, tmp_path):
+    with filled(opened(milvus_server, 30.0, tmp_path, collection)) as index:
+        old = index.store.vectors("bm25", index.store.ids())
+        other, deleted = MilvusClient(milvus_server), []
+
+        def make(passages):
+            if not deleted:
+                deleted.append(passages[3].id)
+                other.delete(collection, ids=deleted)
+            return [doubled(old[passage.id]) for passage in passages]
+
+        index.store.rewrite("bm25", make)
+        other.close()
+        new = index.store.vectors("bm25", list(old))
+        assert new.keys() == old.keys() - set(deleted) and len(deleted) == 1
+        assert all(new[id] == doubled(old[id]) for id in new)
