@@ -11,7 +11,7 @@ from rag_plugins.filters import DOCUMENT, Dialect, Filter, Includes, literal, ma
 from rag_plugins.store.codec import TEXTS, decode
 from rag_plugins.store.engine import Engine, Entity, cut, id_in
 from rag_plugins.store.entry import spilled_keys, with_spilled
-from rag_plugins.store.schema import Row, VectorField, dense_vector, row_vector, sparse_vector
+from rag_plugins.store.schema import Row, VectorField, dense_vector, is_id, row_vector, sparse_vector
 from rag_plugins.store.state import State
 from rag_plugins.types import JsonValue, Passage
 from rag_plugins.vectors import FloatArray, Matrix, SparseVector
@@ -73,7 +73,9 @@ class Rows:
 
     def get(self, ids: Sequence[str], fields: Sequence[str]) -> list[Entity]:
         """Rows by id. The tenant is compared here too: Lite is not told of it."""
-        rows = self.engine.get(self.collection, list(dict.fromkeys(ids)), fields, self.own)
+        # What is no id is no row's: engines need not read it, some cannot.
+        possible = [id for id in dict.fromkeys(ids) if is_id(id)]
+        rows = self.engine.get(self.collection, possible, fields, self.own)
         return [row for row in rows if row["tenant"] == self.tenant]
 
     def ids(self, filter: Filter | None = None, field: str | None = None) -> list[str]:

@@ -30,6 +30,7 @@ __all__ = [
     "checked_tenant",
     "dense_vector",
     "engine_vector",
+    "is_id",
     "query_vector",
     "row_vector",
     "scope_of",
@@ -145,6 +146,11 @@ def checked_name(name: str) -> str:
             f"name {name!r}: expected a letter or _, then letters, digits and _ ({_NAME.pattern})"
         )
     return name
+
+
+def is_id(text: str) -> bool:
+    """Whether a passage can be called so: 64 hex digits."""
+    return _ID.fullmatch(text) is not None
 
 
 def checked_id(passage: Passage) -> str:
