@@ -39,19 +39,19 @@ def check_opened(store: MilvusStore, manifest: Manifest, tenant: str) -> None:
     Of a file, which nobody else writes, passages that were not recorded are: a write ended between the two.
     """
     _take_over(store, manifest, tenant)
-    recorded, as_left = manifest.count is not None, _as_left(store, tenant)
-    sound = as_left and store.as_closed and not store.recovered
-    if recorded and sound and _plausible(store, manifest):
+    recorded = manifest.count is not None
+    intact = _as_left(store, tenant) and store.as_closed
+    if recorded and intact and not store.recovered and _plausible(store, manifest):
         return
     found = compare(store, manifest)
-    if recorded and not sound:
-        ids = store.suspects() if store.recovered and as_left else store.rows.ids()
+    if recorded and (store.recovered or not intact):
+        ids = store.suspects() if intact else store.rows.ids()
         found = replace(found, lost=_merged(found.lost, altered(store, manifest, ids)))
-    if found.lost:
+    # Where something else has changed the files, passages that nobody recorded may have been deleted.
+    if found.lost or (found.unknown and recorded and not intact):
         raise lost_error(store, found)
-    if found.unknown and not (as_left and (store.is_file or not recorded)):
-        return _warn(found.unknown)
-    _adopt(manifest, found.unknown)
+    if store.is_file or not recorded:
+        _adopt(manifest, found.unknown)
     manifest.recount()
     Generation.accept(store.state, store.records, scope_of(tenant))
 
@@ -84,13 +84,19 @@ def altered(store: MilvusStore, manifest: Manifest, ids: Sequence[str]) -> dict[
 
 def lost_error(store: MilvusStore, found: Difference) -> DataLost:
     """What is lost, and what may bring it back."""
+    lost = f"{_total(found.lost)} passages are not there as they were stored, of {_named(found.lost)}"
+    unknown = (
+        f"{_total(found.unknown)} passages are there that were deleted or never recorded, of "
+        f"{_named(found.unknown)}; with --forget it deletes them"
+    )
+    says = [*([lost] if found.lost else []), *([unknown] if found.unknown else [])]
     anew = f"; to begin anew delete {beside}, too" if (beside := store.records_path) else ""
     message = (
-        f"{store}: {_total(found.lost)} passages are not there as they were stored, of {_named(found.lost)}. "
-        "What is there was left as it is. Restore a copy of the database, or run `rag-plugins doctor DB "
-        f"--repair`, which ingests them again where their files still are{anew}"
+        f"{store}: {'; '.join(says)}. Nothing was changed. Restore a copy of the database, or run "
+        f"`rag-plugins doctor DB --repair`, which ingests documents again where their files still are{anew}"
     )
-    return DataLost(message, {doc_id: len(ids) for doc_id, ids in found.lost.items()})
+    both = _merged(found.lost, found.unknown)
+    return DataLost(message, {doc_id: len(ids) for doc_id, ids in both.items()})
 
 
 def _take_over(store: MilvusStore, manifest: Manifest, tenant: str) -> None:
@@ -123,15 +129,6 @@ def _plausible(store: MilvusStore, manifest: Manifest) -> bool:
     return store.rows.count() >= (manifest.count or 0)
 
 
-def _warn(unknown: Mapping[str, tuple[str, ...]]) -> None:
-    _logger.warning(
-        "%d passages of %s are there and not recorded: something else has written them, or their deletion "
-        "was lost; `rag-plugins doctor` tells more",
-        _total(unknown),
-        _named(unknown),
-    )
-
-
 def _adopt(manifest: Manifest, unknown: Mapping[str, tuple[str, ...]]) -> None:
     if not unknown:
         return
@@ -156,10 +153,8 @@ def _by_document(store: MilvusStore, ids: Iterable[str]) -> dict[str, tuple[str,
 def _merged(
     some: Mapping[str, tuple[str, ...]], more: Mapping[str, tuple[str, ...]]
 ) -> dict[str, tuple[str, ...]]:
-    return {
-        doc_id: some.get(doc_id, ()) + more.get(doc_id, ())
-        for doc_id in [*some, *(more.keys() - some.keys())]
-    }
+    documents = dict.fromkeys([*some, *more])
+    return {doc_id: some.get(doc_id, ()) + more.get(doc_id, ()) for doc_id in documents}
 
 
 def _total(found: Mapping[str, tuple[str, ...]]) -> int:

@@ -134,11 +134,13 @@ class StatisticsKeeper:
     def _load(self) -> None:
         self._unweighed = self._store.state.get(f"unweighed/{self._key}") is True
         marked = self._store.state.get(f"stale/{self._key}")
-        if marked or (self._unweighed and not self._store.is_file):
+        if not marked:
+            self._catch_up()
+        # Passages that nothing was saved of: the state has been lost.
+        lost = self._version is None and self._store.count() > 0
+        if marked or lost or (self._unweighed and not self._store.is_file):
             self._recount()
             self.save()
-        else:
-            self._catch_up()
 
     def _catch_up(self) -> None:
         """The saved statistics, where they are not those that are known already."""

@@ -183,7 +183,7 @@ def _logged(path):
         with pa.OSFile(str(path)) as source, pa.ipc.open_stream(source) as reader:
             for batch in reader:
                 rows += batch.to_pylist()
-    except pa.ArrowInvalid:
+    except (pa.ArrowInvalid, OSError):
         pass
     return rows
 

@@ -56,6 +56,8 @@ class Memory:
         self._announced = False
         self._changes = 0
         self._table: Table | None = None
+        self.read_again: list[str] | None = None
+        """When it was loaded: ids that had changed since the snapshot; None where all rows were read."""
         self._doubtful: dict[str, None] = {}
 
     def enter(self, source: Source) -> None:
@@ -122,11 +124,6 @@ class Memory:
         return self.sections.kept(self._snapshot, section) if self._snapshot else None
 
     @property
-    def since_snapshot(self) -> list[str] | None:
-        """Ids that have changed since the snapshot; None where there is none."""
-        return self._journal.ids if self._snapshot else None
-
-    @property
     def changed(self) -> list[str]:
         """See `ResidentStore.changed`."""
         return self._journal.ids
@@ -167,6 +164,7 @@ class Memory:
         except StoreError as error:
             _logger.warning("the rows are read anew: %s", error)
         self._snapshot, self._announced = None, False
+        self.read_again = None
         self._journal.begin(None)
         self.payload.clear()
         # What others have made of the rows until now is of other rows.
@@ -190,7 +188,8 @@ class Memory:
         if self.payload.mark not in self._journal.generations:
             self.payload.clear()
             self.payload.mark = generation
-        refresh(table, self._journal.ids, self._fields, source, self.payload)
+        self.read_again = self._journal.ids
+        refresh(table, self.read_again, self._fields, source, self.payload)
         if not source.has(len(table)):
             raise StoreError(f"the snapshot in {self._folder} and the file differ in the number of rows")
         self._snapshot, self._announced = generation, False

@@ -150,8 +150,8 @@ class ResidentStore(MilvusStore):
 
     def suspects(self) -> list[str]:
         """See `MilvusStore.suspects`: those since the last snapshot."""
-        since = self._memory.since_snapshot
-        return super().suspects() if since is None else since
+        changed = self._memory.read_again
+        return super().suspects() if changed is None else changed
 
     def changed(self) -> list[str]:
         """Ids written or deleted since that snapshot; ask before `kept`, for a newer one may come between."""
