@@ -24,7 +24,11 @@ class OcrConfig(Frozen):
     workers: Annotated[int | None, Field(ge=1, description="default: one a core")] = None
     dpi: Annotated[int, Field(ge=72, le=600, description="resolution PDF pages are rendered at")] = 300
     timeout: Annotated[
-        float, Field(gt=0, description="seconds that recognition of a page may take in all; Tesseract only")
+        float,
+        Field(
+            gt=0,
+            description="seconds a page may take to be read out of its PDF, and to be recognised, by Tesseract",
+        ),
     ] = 60.0
     max_pages: Annotated[int, Field(ge=1, description="pages of one file")] = 2000
 

@@ -46,8 +46,9 @@ class IngestSummary:
     """One run: documents stored, of them replaced, those unchanged, and what could not be read.
 
     Each of the `pages` has its text from a `text_layer`, was `recognised`, is `plain` text, or is one of the
-    `pictures`, in which nothing could be read. `confidence` is the mean of all words recognised, 0 to 1; None
-    where there were none.
+    `pictures`, in which nothing could be read. `removed` counts characters that no text has, NUL and other
+    controls, which were taken out of files of text. `confidence` is the mean of all words recognised, 0 to 1;
+    None where there were none.
     """
 
     documents: int = 0
@@ -59,6 +60,7 @@ class IngestSummary:
     plain: int = 0
     pictures: int = 0
     passages: int = 0
+    removed: int = 0
     seconds: float = 0.0
     confidence: float | None = None
     bad: tuple[BadDocument, ...] = ()
@@ -79,8 +81,10 @@ class _Document:
     pages: Counter[str] = field(default_factory=Counter[str])
     words: int = 0
     sureness: float = 0.0
+    removed: int = 0
 
     def count(self, page: Page) -> None:
+        self.removed += page.removed
         self.pages[page.origin if page.text.strip() else "picture"] += 1
         known = [word.confidence for word in page.words if word.confidence is not None]
         known += [piece.confidence for line in page.seen for piece in line if piece.confidence is not None]
@@ -240,6 +244,7 @@ def _summary(
         plain=pages["text"],
         pictures=pages["picture"],
         passages=sum(len(document.passages) for document in stored),
+        removed=sum(document.removed for document in stored),
         seconds=seconds,
         confidence=sum(document.sureness for document in stored) / words if words else None,
         bad=(*bad, *(error for document in done for error in document.bad)),

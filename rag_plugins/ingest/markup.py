@@ -12,7 +12,7 @@ from rag_plugins.ingest.docx import docx_html
 from rag_plugins.ingest.hypertext import html_text
 from rag_plugins.ingest.plain import decoded
 from rag_plugins.ingest.sheets import Sheet, Sheets, attempt
-from rag_plugins.ingest.text import clean
+from rag_plugins.ingest.text import clean, unseen
 
 __all__ = ["markup_sheets"]
 
@@ -33,10 +33,11 @@ def markup_sheets(file: SourceFile) -> Sheets:
 
 def _sheet(file: SourceFile) -> Sheet:
     title, text = html_text(_HTML[file.kind](file), file.source)
+    removed = unseen(text)
     text = clean(text)
     if not text.strip():
         raise BadDocument(file.source, None, "the file holds no text")
-    return Sheet(1, None, text, title=clean(title))
+    return Sheet(1, None, text, title=clean(title), removed=removed)
 
 
 def _of_html(file: SourceFile) -> str:

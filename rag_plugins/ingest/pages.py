@@ -42,9 +42,9 @@ class Page:
     """A page that was read.
 
     `text` is what the LLM would read of the whole page, `words` are spans into it with boxes (none for
-    plain text files), `image` is the upright page as PNG or WEBP that the boxes are fractions of. `title`:
-    see `Sheet`. Where the policy asks for them: `seen`, the lines recognised on a page with a text layer, and
-    `figures`; `blank` says that a page without text shows nothing else either.
+    plain text files), `image` is the upright page as PNG or WEBP that the boxes are fractions of. `title`
+    and `removed`: see `Sheet`. Where the policy asks for them: `seen`, the lines recognised on a page with a
+    text layer, and `figures`; `blank` says that a page without text shows nothing else either.
     """
 
     number: int
@@ -56,6 +56,7 @@ class Page:
     seen: tuple[tuple[Piece, ...], ...] = ()
     figures: tuple[Box, ...] = ()
     blank: bool = False
+    removed: int = 0
 
 
 def read_pages(
@@ -163,7 +164,7 @@ class _Reader:
         if not self.policy.finds(origin, sheet.image is not None):
             raise BadDocument(file.source, sheet.number, UNFOUND)
         if sheet.image is None:
-            return Page(sheet.number, sheet.text or "", (), None, origin, sheet.title)
+            return Page(sheet.number, sheet.text or "", (), None, origin, sheet.title, removed=sheet.removed)
         return self._recognised(sheet, sheet.image) if origin == "ocr" else self._layered(sheet, sheet.image)
 
     def _recognised(self, sheet: Sheet, image: Image) -> Page:

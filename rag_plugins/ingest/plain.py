@@ -10,7 +10,7 @@ from rag_plugins.config import OcrConfig
 from rag_plugins.errors import BadDocument
 from rag_plugins.ingest.documents import SourceFile
 from rag_plugins.ingest.sheets import Sheet, Sheets, attempt, too_many_pages
-from rag_plugins.ingest.text import clean
+from rag_plugins.ingest.text import clean, unseen
 
 __all__ = ["decoded", "text_sheets"]
 
@@ -33,12 +33,12 @@ def text_sheets(file: SourceFile, config: OcrConfig) -> Sheets:
     if isinstance(whole, BadDocument):
         yield whole
         return
-    for number, text in enumerate(map(clean, whole.split("\f")), start=1):
+    for number, text in enumerate(whole.split("\f"), start=1):
         if number > config.max_pages:
             yield too_many_pages(file.source, config.max_pages)
             return
-        if text.strip():
-            yield Sheet(number, None, text)
+        if (page := clean(text)).strip():
+            yield Sheet(number, None, page, removed=unseen(text))
 
 
 def decoded(file: SourceFile) -> str:

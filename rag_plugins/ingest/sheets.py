@@ -26,6 +26,7 @@ class Sheet:
     """A page as its file gives it: `text` None means that the image (modes 1, L, RGB) is to be recognised.
 
     `title`: of a document with headings, which are the lines of its text that begin with #; None for others.
+    `removed`: characters that no text has, such as NUL, which were taken out.
     """
 
     number: int
@@ -33,6 +34,7 @@ class Sheet:
     text: str | None = None
     words: tuple[Word, ...] = ()
     title: str | None = None
+    removed: int = 0
 
 
 Sheets: TypeAlias = Generator[Sheet | BadDocument, None, None]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from rag_plugins.types import Box, Word
 
-__all__ = ["CJK", "SPACELESS", "Piece", "Lines", "assemble", "clean", "retrieval_text", "spaceless"]
+__all__ = ["CJK", "SPACELESS", "Piece", "Lines", "assemble", "clean", "retrieval_text", "spaceless", "unseen"]
 
 CJK = "\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
 """Chinese, Japanese and Korean characters, for a regular expression's brackets."""
@@ -31,6 +31,11 @@ _UNSEEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufeff\ud800-\udfff\ufdd0-\ufd
 def clean(text: str) -> str:
     """One kind of line break; no control characters, lone surrogates, non-characters or byte order marks."""
     return _UNSEEN.sub("", _BREAKS.sub("\n", text))
+
+
+def unseen(text: str) -> int:
+    """How many characters `clean` takes out, a byte order mark at the beginning apart."""
+    return len(_UNSEEN.findall(text.removeprefix("\ufeff")))
 
 
 def retrieval_text(text: str) -> str:

@@ -40,6 +40,7 @@ def show_summary(summary: IngestSummary, total: int, weights: Mapping[str, str])
         "  by OCR": f"{summary.recognised}{_confidence(summary)}",
         "  plain text": str(summary.plain),
         "  without text": str(summary.pictures),
+        **({"removed": f"{summary.removed} control characters"} if summary.removed else {}),
         "failed": _failed(summary),
         "passages": f"{summary.passages} stored, {total} in the collection",
         "time": f"{summary.seconds:.1f} s, {summary.pages_per_second:.1f} pages/s",

@@ -18,11 +18,16 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import groupby
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+if TYPE_CHECKING:
+    from rag_plugins import RagIndex
 
 Make = Callable[[Path], object]
 """Writes a file, or whatever it is, at this path."""
@@ -376,7 +381,7 @@ def _grows(path: Path) -> None:
 UNREADABLE = "not a readable"
 SUFFIXES = (".pdf", ".png", ".jpg", ".tiff", ".webp", ".gif", ".docx", ".html", ".md", ".txt")
 RANDOM = dict.fromkeys(SUFFIXES, UNREADABLE) | dict.fromkeys((".txt", ".md", ".html"), "not utf-8 text")
-FEW = (("max_pages", 5),)
+FEW = (("max_pages", 2),)
 SHORT = (("timeout", 2.0),)
 BIG = "more than 40 million pixels"
 SLOWER = "longer than a page may (ocr.timeout)"
@@ -386,7 +391,7 @@ BYTES = (
     *(Case(f"empty{suffix}", _bytes(b""), "the file is empty") for suffix in SUFFIXES),
     *(Case(f"random{suffix}", _bytes(Random(7).randbytes(5000)), RANDOM[suffix]) for suffix in SUFFIXES),
     *(Case(f"cut{suffix}", _half(_speckled), "truncated", 1) for suffix in (".png", ".jpg", ".tiff", ".gif")),
-    Case("cut.webp", _half(_speckled), "cannot be read"),
+    Case("cut.webp", _half(_speckled), "could not create decoder"),
     Case("cut.pdf", _bytes(pdf([CATALOG, KIDS, _page()])[:120]), UNREADABLE),
     Case("cut.docx", _half(_docx(lambda: iter([_paragraph(b"sound") * 200]))), UNREADABLE),
     Case("table.csv", _times("1,", 1_000_000), ".csv: supported are"),
@@ -397,7 +402,6 @@ BYTES = (
 
 IMAGES = (
     Case("frames.tiff", _frames, pages=3, text="third"),
-    Case("frames.gif", _frames, pages=3, text="third"),
     Case("16-bit.png", _wide("uint16"), pages=1, text=WORDS),
     Case("32-bit.tiff", _wide("int32"), pages=1, text=WORDS),
     Case("float.tiff", _wide("float32"), pages=1, text=WORDS),
@@ -406,8 +410,6 @@ IMAGES = (
     Case("clear.png", _clear("RGBA"), pages=1, text=WORDS),
     Case("cmyk.jpg", _text("CMYK"), pages=1, text=WORDS),
     Case("turned-by-exif.jpg", _by_exif, pages=1, text=WORDS),
-    Case("upside-down.png", _turned(180), pages=1, text=WORDS),
-    Case("sideways.png", _turned(90), pages=1, text=WORDS),
     Case("huge.png", _huge_png, BIG, 1),
     Case("huge.gif", _claims(_saved("GIF"), 6, b"\xff" * 4), BIG),
     Case("huge.jpg", _claims(JPEG, JPEG.index(b"\xff\xc0") + 5, b"\xff" * 4), BIG),
@@ -415,9 +417,8 @@ IMAGES = (
     Case("claims-40000.tiff", _bytes(_tiff(40_000, 40_000)), BIG),
     Case("claims-8000.tiff", _bytes(_tiff(8_000, 4_900)), "truncated", 1),
     Case("claims-all.tiff", _bytes(_tiff(2**32 - 1, 2**32 - 1)), BIG),
-    Case("circle.tiff", _bytes(_tiff(8, 8, following=8) + bytes(64)), pages=1),
     Case("chunk-bomb.png", _chunk_bomb, "Decompressed data too large"),
-    Case("frames-10000.gif", _gif(10_000), "the limit is 5", 6, 5, settings=FEW),
+    Case("frames-10000.gif", _gif(10_000), "the limit is 2", 3, 2, settings=FEW),
     Case("bitmap.png", lambda path: drawn().save(path, "BMP"), "the formats are PNG, JPEG, TIFF, WEBP, GIF"),
     Case("noise.png", _noise(1240, 1754), SLOWER, 1, settings=(("timeout", 0.5),)),
 )
@@ -428,7 +429,7 @@ PDFS = (
     Case("long-page.pdf", _one_page(_page(b"0 0 10000000 1")), "inches is too large", 1),
     Case("endless-page.pdf", _one_page(_page(b"0 0 1e38 1e38")), pages=1, text=WORDS),  # As US letter.
     Case("no-page.pdf", _one_page(_page(b"0 0 0 0")), pages=1, text=WORDS),
-    Case("pages-20000.pdf", _many_pages(20_000), "the limit is 5", 6, 5, WORDS, settings=FEW),
+    Case("pages-20000.pdf", _many_pages(20_000), "the limit is 2", 3, 2, WORDS, settings=FEW),
     Case("tree.pdf", _tree(5_000, circle=False), "Failed to load page", 1),
     Case("circle.pdf", _tree(3, circle=True), "Failed to load page", 1),
     Case("calls-itself.pdf", _calls_itself, pages=1, text=WORDS),
@@ -444,14 +445,14 @@ TEXTS = (
     Case("deep.docx", _docx(_deep_docx), "nested too deep"),
     Case("laughs.html", _bytes(LAUGHS + b"<p>quick brown fox &a9;</p>"), pages=1, text=WORDS),
     Case("outside.html", _bytes(OUTSIDE + b"<p>quick brown fox &e;</p>"), pages=1, text=WORDS),
-    Case("deep.html", _times("<div>", 100_000, "deep"), "nested too deep"),
+    Case("deep.html", _times("<div>", 100_000, "deep"), pages=1, text="deep"),
     Case("line-100-MB.txt", _times("x" * 2**20, 100), "over 64 MiB"),
-    Case("sparse-1-GB.html", _sparse(2**30), "over 64 MiB"),
+    Case("sparse.html", _sparse(2**27), "over 64 MiB"),
 )
 
 NO_FILES = (
     Case("pipe.png", os.mkfifo, "not a regular file"),
-    Case("zero.png", lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
+    Case("zero.png", lambda path: path.symlink_to("/dev/zero"), "outside the root"),
     Case("circle.png", lambda path: path.symlink_to(path.name), "Too many levels of symbolic links"),
     Case("nowhere.png", lambda path: path.symlink_to("nothing"), "No such file"),
     Case("outside.txt", lambda path: path.symlink_to("/etc/passwd"), "outside the root"),
@@ -468,19 +469,23 @@ assert len(QUICK) == sum(map(len, (BYTES, IMAGES, PDFS, TEXTS, NO_FILES)))
 SLOW = {
     case.name: case
     for case in (
+        Case("upside-down.png", _turned(180), pages=1, text=WORDS),
+        Case("sideways.png", _turned(90), pages=1, text=WORDS),
+        Case("circle.tiff", _bytes(_tiff(8, 8, following=8) + bytes(64)), pages=1),
+        Case("frames.gif", _frames, pages=3, text="third"),
         Case("noise-a4.png", _noise(2480, 3508), SLOWER, 1, seconds=70),
         Case("noise-40-MP.png", _noise(6_300, 6_300), SLOWER, 1, seconds=90),
         Case("white-40-MP.png", _white(6_300), pages=1, seconds=90),
         Case("large-page.pdf", _one_page(_page(b"0 0 4000 3000")), pages=1, text=WORDS, seconds=60),
         Case("large-scan.pdf", _one_page(_page(b"0 0 4000 3000"), b"0 0 9 9 re f"), pages=1, seconds=90),
         Case("picture.pdf", _picture_bomb, pages=1, seconds=60),
-        Case("contents.pdf", _contents_bomb, "", 1, seconds=70),
+        Case("contents.pdf", _contents_bomb, "died of it", 1, seconds=70),
         Case("forms-default.pdf", _forms, SLOWER, 1, seconds=70),
         Case("frames-2000.gif", _gif(10_000), "the limit is 2000", 2001, 2000, seconds=600),
         Case("pages-2000.pdf", _many_pages(20_000), "the limit is 2000", 2001, 2000, WORDS, seconds=300),
         Case("row.txt", _times("1,", 1_000_000), pages=1, seconds=120),
-        Case("deep.md", _times("> ", 20_000, "deep"), "", seconds=60),
-        Case("brackets.md", _times("[", 50_000), "", seconds=60),
+        Case("deep.md", _times("> ", 20_000, "deep"), "holds no text", seconds=60),
+        Case("brackets.md", _times("[", 50_000), pages=1, seconds=60),
     )
 }
 
@@ -494,40 +499,43 @@ def _peak() -> float:
     return max(int(lines["VmHWM"].split()[0]), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / 1024
 
 
-def _ingested(case: Case, place: Path, store: Path) -> dict[str, object]:
-    from rag_plugins import Config, RagIndex, where
-    from rag_plugins.config import Bm25Leg, OcrConfig
+def _ingested(index: RagIndex, case: Case, place: Path) -> dict[str, object]:
+    from rag_plugins import where
 
     place.mkdir()
     good, bad = place / "good.txt", place / case.name
     good.write_text("A good file.")
     case.make(bad)
-    ocr = OcrConfig.model_validate({"workers": 2, **dict(case.settings)})
-    with RagIndex.open(store, config=Config(legs=(Bm25Leg(),), rerank=(), ocr=ocr)) as index:
-        _peak()
-        start = time.monotonic()
-        summary = index.ingest([bad, good], root=place)
-        seconds = time.monotonic() - start
-        peak = _peak()
-        stored = index.find(where("doc_id") != "good.txt", limit=9)
-        kept = len(index.find(where("doc_id") == "good.txt"))
-        index.clear()
-    return {
+    _peak()
+    start = time.monotonic()
+    summary = index.ingest([bad, good], root=place)
+    seconds = time.monotonic() - start
+    told = {
         "case": case.name,
         "bad": [(type(error).__name__, error.page, error.reason) for error in summary.bad],
         "pages": summary.pages - 1,
-        "good": kept,
-        "text": " ".join(passage.llm_text for passage in stored)[:2000],
         "seconds": round(seconds, 2),
-        "peak": round(peak),
+        "peak": round(_peak()),
     }
+    stored = index.find(where("doc_id") != "good.txt", limit=9)
+    told["text"] = " ".join(passage.llm_text for passage in stored)[:2000]
+    told["good"] = len(index.find(where("doc_id") == "good.txt"))
+    index.clear()
+    return told
 
 
 def main(folder: Path, names: list[str]) -> None:
     """See the module."""
-    every = QUICK | SLOW
-    for number, name in enumerate(names):
-        print(json.dumps(_ingested(every[name], folder / str(number), folder / "all.db")), flush=True)
+    from rag_plugins import Config, RagIndex
+    from rag_plugins.config import Bm25Leg, OcrConfig
+
+    cases = enumerate((QUICK | SLOW)[name] for name in names)
+    for settings, same in groupby(cases, lambda case: case[1].settings):
+        ocr = OcrConfig.model_validate({"workers": 2, **dict(settings)})
+        config = Config(legs=(Bm25Leg(),), rerank=(), ocr=ocr)
+        with RagIndex.open(folder / "all.db", config=config) as index:
+            for number, case in same:
+                print(json.dumps(_ingested(index, case, folder / str(number))), flush=True)
 
 
 if __name__ == "__main__":

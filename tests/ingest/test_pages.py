@@ -107,7 +107,7 @@ def test_a_file_that_went_away_is_one_failure(tmp_path: Path):
 def test_text_is_one_page_as_it_stands(tmp_path: Path):
     (tmp_path / "note.txt").write_bytes(b"\xef\xbb\xbfOne\r\ntwo\x00 \xe2\x80\xa8three\rfour\n")
     page = page_of(tmp_path / "note.txt")
-    assert page == Page(1, "One\ntwo \nthree\nfour\n", (), None, "text")
+    assert page == Page(1, "One\ntwo \nthree\nfour\n", (), None, "text", removed=1)
 
 
 def test_form_feeds_part_pages_and_blank_ones_keep_their_number(tmp_path: Path):
