@@ -52,6 +52,12 @@ def recovered(server, calls, outage):
     return {name: when - returned for name, when in first.items()}
 
 
+def timed(call):
+    start = time.monotonic()
+    call()
+    return time.monotonic() - start
+
+
 OUTAGES = [1.0, *(pytest.param(seconds, marks=pytest.mark.faults) for seconds in (0.1, 5.0, 20.0))]
 
 
@@ -69,10 +75,12 @@ def test_a_server_that_returns_is_used_within_a_second(own_milvus_server, tmp_pa
             "store.state": lambda: index.store.state.get("header"),
             "store.count": index.store.count,
         }
+        usual = {name: timed(call) for name, call in calls.items()}
         seconds = recovered(own_milvus_server, calls, outage)
         print(f"after {outage} s: " + ", ".join(f"{name} {took:.2f} s" for name, took in seconds.items()))
         assert seconds.keys() == calls.keys()
-        assert max(seconds.values()) < 1.0
+        # A write is many calls, and on a busy machine takes its time without any outage.
+        assert not {name: took for name, took in seconds.items() if took > 1.0 + usual[name]}
         assert {passage.caller_id for passage in index.find()} == {
             "new",
             *(f"p{n}" for n in range(20) if n != 3),
