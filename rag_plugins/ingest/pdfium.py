@@ -75,7 +75,7 @@ def _send(out: IO[bytes], head: Mapping[str, object], pixels: bytes) -> None:
     out.flush()
 
 
-def _replies(request: Mapping[str, Any]) -> Iterator[tuple[dict[str, object], bytes]]:
+def _replies(request: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, object], bytes]]:
     """How many pages there are, then each from `first` on; or that the file is bad."""
     file = request["file"]
     document = attempt(file, None, _open, file, Path(request["path"]), request["passwords"])
