@@ -73,7 +73,7 @@ class Learned:
             gain = None if stored["gain"] is None else float(stored["gain"])
             together, queries, rows = float(stored["together"]), int(stored["queries"]), int(stored["rows"])
             return cls(legs, together, queries, rows, source, gain)
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
             return None
 
 
