@@ -298,6 +298,7 @@ class RagIndex:
         exact: bool = False,
     ) -> Outcome:
         """Search and keep what every stage made of the query: for measuring. `exact`: without the funnel."""
+        self._writer.refresh()
         wanted = Wanted(k, filter, legs, mode, depth=depth, exact=exact)
         with self.store.patience():
             return self._retriever.run([query], wanted)

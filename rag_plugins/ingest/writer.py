@@ -61,6 +61,7 @@ class Writer:
         self._written = 0
         # Counting, writing and recording belong together; readers need not wait.
         self._lock: RLock = store.shared("writer", RLock)
+        self._own = RLock()
         self._turns = store.turns(self._lock)
 
     def add(self, passages: Sequence[Passage], vectors: Mapping[str, Given] = _NONE) -> list[str]:
@@ -73,7 +74,7 @@ class Writer:
             self._rows.check(passage)
             self._store.check(passage)
         given = self._rows.trusted(unique, vectors)
-        with self._turns:
+        with self._turn():
             self._begin(unique)
             sums = self._put(unique, given)
             known = self.manifest.get_all(passage.doc_id for passage in unique)
@@ -92,7 +93,7 @@ class Writer:
         record that comes in incomplete keeps its old passages: a page that cannot be read today is no reason
         to lose what was read of it before.
         """
-        with self._turns:
+        with self._turn():
             passages = [passage for _, of_document in documents for passage in of_document]
             self._begin(passages)
             known = self.manifest.get_all(record.doc_id for record, _ in documents)
@@ -110,7 +111,7 @@ class Writer:
 
     def retext(self, passages: Sequence[Passage], records: Sequence[DocumentRecord]) -> None:
         """Give stored passages other texts for the LLM, which retrieval never reads; then put records."""
-        with self._turns:
+        with self._turn():
             known = self.manifest.get_all(passage.doc_id for passage in passages)
             self.manifest.write(
                 [record.doubting(passage.id for passage in passages) for record in known.values()]
@@ -121,14 +122,14 @@ class Writer:
 
     def delete(self, doc_id: str) -> int:
         """Delete a document's passages; how many there were."""
-        with self._turns:
+        with self._turn():
             if self.manifest.get(doc_id) is not None:
                 self.manifest.write(removed=[doc_id])
             return self._drop(self._store.ids(where("doc_id") == doc_id))
 
     def remove(self, ids: Sequence[str]) -> int:
         """Delete passages; how many there were."""
-        with self._turns:
+        with self._turn():
             gone = self._store.rows.documents(ids)
             left = [record.without(gone) for record in self.manifest.get_all(gone.values()).values()]
             self.manifest.write(
@@ -139,25 +140,26 @@ class Writer:
 
     def clear(self) -> int:
         """Delete every passage; how many there were."""
-        with self._turns:
+        with self._turn():
             self.manifest.write(removed=[record.doc_id for record in self.manifest])
             return self._drop(self._store.ids())
 
     def refresh(self) -> None:
-        """Before a search: know what other processes have written. Never waits for a writer of this one.
+        """Before a search: know what others have written. Never waits for a writer.
 
-        While that one writes, its counts are the newest there are, and none may replace them.
+        While this one writes, its counts are the newest there are, and none may replace them.
         """
-        if self._lock.acquire(blocking=False):
+        self._store.rows.engine.check()
+        if self._own.acquire(blocking=False):
             try:
                 for keeper in self._keepers:
                     keeper.refresh()
             finally:
-                self._lock.release()
+                self._own.release()
 
     def settle(self) -> None:
         """After a run of writes: bring term weights, funnels and what fusion knows up to date, save."""
-        with self._turns, span("rag_plugins.settle"):
+        with self._turn(), span("rag_plugins.settle"):
             for keeper in self._keepers:
                 keeper.settle()
             for settler in self._settlers:
@@ -165,9 +167,16 @@ class Writer:
             self._written = 0
             self._store.settle()
 
+    @contextmanager
+    def _turn(self) -> Generator[None]:
+        """One writer of this process at a time, and none while this one's counts are renewed."""
+        self._store.rows.engine.check()  # Before a lock: after a fork nobody may be there to let go of it.
+        with self._turns, self._own:
+            yield
+
     def close(self) -> None:
         """Save what is not yet saved."""
-        with self._turns:
+        with self._turn():
             for keeper in self._keepers:
                 keeper.save()
 

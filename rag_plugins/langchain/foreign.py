@@ -65,13 +65,15 @@ def from_langchain(model: Any, **settings: Any) -> ForeignEncoder | ForeignReran
     Raises `ConfigError` for anything else.
     """
     if isinstance(model, BaseDocumentCompressor):
-        return _reranker(model, lambda query, texts: _compressed(model, query, texts), **settings)
+        compressor = Unshown(model)
+        return _reranker(model, lambda query, texts: _compressed(compressor, query, texts), **settings)
     if hasattr(model, "embed_query"):
         return _encoder(model, **settings)
     if isinstance(model, Runnable):
         return _generator(cast("Runnable[Any, Any]", model), **settings)
     if hasattr(model, "score"):
-        return _reranker(model, lambda query, texts: _paired(model, query, texts), **settings)
+        encoder = Unshown(cast("CrossEncoder", model))
+        return _reranker(model, lambda query, texts: _paired(encoder, query, texts), **settings)
     raise ConfigError(
         f"got {type(model).__name__}, expected Embeddings, a document compressor, a cross-encoder, a chat "
         "model, an LLM or another Runnable"
@@ -107,11 +109,11 @@ def _reranker(
     return ForeignReranker(type(model).__name__ if name is None else name, judge, scale)
 
 
-def _compressed(compressor: BaseDocumentCompressor, query: str, texts: list[str]) -> list[float]:
+def _compressed(compressor: Unshown[BaseDocumentCompressor], query: str, texts: list[str]) -> list[float]:
     documents = [
         Document(id=mark(n), page_content=text, metadata={_MARK: mark(n)}) for n, text in enumerate(texts)
     ]
-    kept = compressor.compress_documents(documents, query)
+    kept = compressor.it.compress_documents(documents, query)
     return kept_scores(
         texts,
         [
@@ -121,18 +123,18 @@ def _compressed(compressor: BaseDocumentCompressor, query: str, texts: list[str]
     )
 
 
-def _paired(encoder: CrossEncoder, query: str, texts: list[str]) -> Sequence[Any]:
-    return encoder.score([(query, text) for text in texts])
+def _paired(encoder: Unshown[CrossEncoder], query: str, texts: list[str]) -> Sequence[Any]:
+    return encoder.it.score([(query, text) for text in texts])
 
 
-def _generator(model: Runnable[Any, Any]) -> Callable[[str], str]:
+def _generator(given: Runnable[Any, Any]) -> Callable[[str], str]:
+    model, kind = Unshown(given), type(given).__name__
+
     def generate(prompt: str) -> str:
-        answer = model.invoke(prompt)
+        answer = model.it.invoke(prompt)
         text = answer.text if isinstance(answer, BaseMessage) else answer
         if not isinstance(text, str):
-            raise BadInput(
-                f"{type(model).__name__} gave {type(answer).__name__}, expected a str or a message"
-            )
+            raise BadInput(f"{kind} gave {type(answer).__name__}, expected a str or a message")
         return str(text)  # A message's is a str of its own kind.
 
     return generate

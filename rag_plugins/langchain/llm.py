@@ -12,6 +12,7 @@ from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel,
 from rag_plugins.errors import ConfigError
 from rag_plugins.faces.expansion import PROMPT, Wish
 from rag_plugins.faces.talking import Message
+from rag_plugins.faces.unshown import Unshown
 
 __all__ = ["expander", "talk"]
 
@@ -43,8 +44,10 @@ def talk(model: BaseChatModel) -> Callable[[Sequence[Message]], Iterator[str]]:
     if not isinstance(model, BaseChatModel):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigError(f"got {type(model).__name__}, expected a chat model of LangChain's (BaseChatModel)")
 
+    hidden = Unshown(model)
+
     def pieces(messages: Sequence[Message]) -> Iterator[str]:
-        for chunk in model.stream([(message.role, message.text) for message in messages]):
+        for chunk in hidden.it.stream([(message.role, message.text) for message in messages]):
             if text := str(chunk.text):
                 yield text
 

@@ -134,6 +134,7 @@ class ResidentTerms:
 
     def _ready(self) -> _Built:
         """The postings under this encoder's analysis, which changes once: when the language is decided."""
+        self._store.rows.engine.check()
         analysis = (self._settings, self._encoder.statistics.language)
         built = self._shared.built
         if built and built.analysis == analysis:

@@ -86,18 +86,21 @@ def _encoder(given: BaseEmbedding, name: str, **settings: Any) -> ForeignEncoder
 def _reranker(
     postprocessor: BaseNodePostprocessor, name: str | None = None, scale: Scale = "logit"
 ) -> ForeignReranker:
-    named = type(postprocessor).__name__ if name is None else name
-    return ForeignReranker(named, lambda query, texts: _postprocessed(postprocessor, query, texts), scale)
+    named, hidden = type(postprocessor).__name__ if name is None else name, Unshown(postprocessor)
+    return ForeignReranker(named, lambda query, texts: _postprocessed(hidden, query, texts), scale)
 
 
-def _postprocessed(postprocessor: BaseNodePostprocessor, query: str, texts: list[str]) -> list[float]:
+def _postprocessed(
+    postprocessor: Unshown[BaseNodePostprocessor], query: str, texts: list[str]
+) -> list[float]:
     # Marked by the id alone: rerankers read metadata too.
     nodes = [NodeWithScore(node=TextNode(id_=mark(n), text=text)) for n, text in enumerate(texts)]
-    kept = postprocessor.postprocess_nodes(nodes, query_str=query)
+    kept = postprocessor.it.postprocess_nodes(nodes, query_str=query)
     return kept_scores(
         texts, [Kept((each.node_id,), each.node.get_content(MetadataMode.NONE), each.score) for each in kept]
     )
 
 
-def _generator(llm: BaseLLM) -> Callable[[str], str]:
-    return lambda prompt: llm.complete(prompt).text
+def _generator(given: BaseLLM) -> Callable[[str], str]:
+    llm = Unshown(given)
+    return lambda prompt: llm.it.complete(prompt).text

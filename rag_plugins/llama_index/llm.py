@@ -10,6 +10,7 @@ from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from rag_plugins.errors import ConfigError
 from rag_plugins.faces.expansion import PROMPT, Wish
 from rag_plugins.faces.talking import Message
+from rag_plugins.faces.unshown import Unshown
 from rag_plugins.llama_index.foreign import from_llama_index
 
 __all__ = ["expander", "talk"]
@@ -32,9 +33,11 @@ def talk(llm: BaseLLM) -> Callable[[Sequence[Message]], Iterator[str]]:
     if not isinstance(llm, BaseLLM):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigError(f"got {type(llm).__name__}, expected an LLM of LlamaIndex' (BaseLLM)")
 
+    hidden = Unshown(llm)
+
     def pieces(messages: Sequence[Message]) -> Iterator[str]:
         given = [ChatMessage(role=MessageRole(message.role), content=message.text) for message in messages]
-        for response in llm.stream_chat(given):
+        for response in hidden.it.stream_chat(given):
             if response.delta:
                 yield response.delta
 

@@ -87,6 +87,16 @@ _connections: dict[str, Connection] = {}
 _registry = threading.Lock()
 
 
+def _after_fork() -> None:
+    """Whoever held the lock is not in the child."""
+    global _registry
+    _registry = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 def connect(address: Address, config: StoreConfig, timeout: float) -> Connection:
     """A connection, new or shared. Raises `ConfigError`, `StoreLocked`, `StoreUnavailable`, `StoreError`."""
     token = config.token or address.token

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias, cast
@@ -70,6 +71,8 @@ class Parts:
     models: Sequence[Model]
     """To be released with the index: what was made for it, not what it was given."""
 
+    process: int = field(default_factory=os.getpid)
+
     @property
     def weights(self) -> dict[str, str]:
         """Where the weights of each leg's model come from; see `RagIndex.weights`."""
@@ -78,6 +81,8 @@ class Parts:
 
     def close(self) -> None:
         """Save what is not yet saved, let go of the file and of the models."""
+        if os.getpid() != self.process:
+            return  # A forked child must not touch what its parent uses.
         try:
             self.writer.close()
         finally:
