@@ -62,6 +62,8 @@ class RagIndex:
         self._indexer = Indexer(parts.writer, parts.store.assets, config, tenant)
         # Runs on close(), on garbage collection or at exit, whichever comes first, and once.
         self._finalizer = weakref.finalize(self, parts.close)
+        # Lite's threads have ended by then, and a call would wait for its deadline. Its log has the rows.
+        self._finalizer.atexit = not parts.store.is_file
 
     @classmethod
     def open(

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from rag_plugins.errors import BadInput, StoreError
+from rag_plugins.store.space import told
 
 __all__ = ["AssetStore", "asset_store", "user_data"]
 
@@ -40,7 +41,8 @@ class AssetStore:
             if not path.is_file() or path.stat().st_size != len(data):
                 _write(path, data)
         except OSError as error:
-            raise StoreError(f"writing an asset of {len(data)} bytes to {self.folder}: {error}") from error
+            doing = f"writing an asset of {len(data)} bytes to {self.folder}"
+            raise StoreError(told(f"{doing}: {error}")) from error
         return asset
 
     def get(self, asset: str) -> bytes:

@@ -52,6 +52,8 @@ class Connection:
     """A client, and the lock that its writers share: Lite admits one writer of a collection at a time.
 
     `lite` tells Milvus Lite from a real server. `recovered` says that the last user of a file had crashed.
+    `full` is what a write to a file said that found no room. Lite leaves half of it in its log, and drops
+    all that it could not turn into a segment: what was written after it would be lost in a crash.
     """
 
     address: Address
@@ -63,6 +65,7 @@ class Connection:
     answers: Answers = field(default_factory=Answers)
     process: int = field(default_factory=os.getpid)
     users: int = 0
+    full: str = ""
     objects: dict[tuple[str, ...], Any] = field(default_factory=dict[tuple[str, ...], Any])
     found: Mapping[str, int] = field(default_factory=dict[str, int])
     at_end: dict[str, Callable[[], None]] = field(default_factory=dict[str, Callable[[], None]])

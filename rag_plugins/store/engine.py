@@ -28,6 +28,7 @@ from rag_plugins.store.connection import connect, disconnect
 from rag_plugins.store.indexes import explicit
 from rag_plugins.store.patience import Patience, Turns, patience
 from rag_plugins.store.report import reported
+from rag_plugins.store.space import is_full
 
 __all__ = ["Engine", "Entity", "cut", "id_in"]
 
@@ -149,19 +150,19 @@ class Engine:
     def upsert(self, name: str, rows: Sequence[Entity], *, partial: bool = False) -> None:
         """Insert or replace by id; `partial` keeps the fields that rows do not name."""
         with self.lock:
-            self._ask("upsert", name, data=list(rows), partial_update=partial)
+            self._change("upsert", name, data=list(rows), partial_update=partial)
 
     def flush(self, name: str) -> None:
         """On Lite: turn what was written into segments, the form that is searched fast."""
         if self.lite:
             with self.lock:
-                self._ask("flush", name)
+                self._change("flush", name)
 
     def delete(self, name: str, ids: Sequence[str], within: str = "") -> None:
         """Delete by id, of the rows that an expression matches; absent ids do not matter."""
         with self.lock:
             for batch in cut(ids):
-                self._ask("delete", name, filter=_among(batch, within))
+                self._change("delete", name, filter=_among(batch, within))
 
     def get(self, name: str, ids: Sequence[str], fields: Sequence[str], within: str = "") -> list[Entity]:
         """Rows by id, in no certain order; absent ids are left out. `within` is as in `delete`.
@@ -217,6 +218,17 @@ class Engine:
         }
         hits = self._ask("search", name, **query, limit=limit, filter=filter, output_fields=list(fields))
         return [({**hit["entity"], "id": hit["id"]}, float(hit["distance"])) for hit in hits[0]]
+
+    def _change(self, method: str, name: str, **arguments: Any) -> None:
+        """A write; none after one for which a file had no room: see `Connection.full`."""
+        if self._connection.full:
+            raise StoreError(f"{method} of {name} after this: {self._connection.full}")
+        try:
+            self._ask(method, name, **arguments)
+        except StoreError as error:
+            if self.address.path and is_full(str(error)):
+                self._connection.full = str(error)
+            raise
 
     def _ask(self, method: str, name: str, **arguments: Any) -> Any:
         """One call of the client, repeated where it is worth it, within what patience is left."""

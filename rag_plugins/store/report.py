@@ -12,6 +12,8 @@ from pymilvus import MilvusException
 
 from rag_plugins.errors import StoreError, StoreLocked, StoreUnavailable
 from rag_plugins.store.address import Address
+from rag_plugins.store.lock import holder
+from rag_plugins.store.space import told
 
 __all__ = ["reported"]
 
@@ -83,7 +85,7 @@ def _translated(
     text = _text(error)
     if any(sign in text for sign in _UNAVAILABLE):
         return StoreUnavailable(f"{doing}: no answer from {address}: is the server running? ({text})")
-    return StoreError(f"{doing} on {address}: {'; '.join([text, *map(str, causes[:1])])}")
+    return StoreError(told(f"{doing} on {address}: {'; '.join([text, *map(str, causes[:1])])}"))
 
 
 def _chain(error: BaseException) -> list[BaseException]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rag_plugins.errors import StoreError
+from rag_plugins.store.space import ADVICE, has_no_room, is_full
 
 __all__ = ["Database"]
 
@@ -44,7 +45,7 @@ class Database:
                 with self._connection as connection:
                     yield connection
             except (sqlite3.Error, OSError) as error:
-                raise StoreError(f"{self._path}: {error}; {self._remedy}") from error
+                raise StoreError(self._told(error)) from error
 
     def select(self, query: str, ids: Sequence[str], *before: str) -> list[Any]:
         """Rows of a query that ends in `IN`, for any number of ids; `before` fills its other places."""
@@ -72,6 +73,13 @@ class Database:
             if self._connection:
                 self._connection.close()
                 self._connection = None
+
+    def _told(self, error: Exception) -> str:
+        text = f"{self._path}: {error}"
+        # Without room for the index of its log, it calls that an I/O error.
+        if is_full(text) or has_no_room(self._path):
+            return f"{text}: {ADVICE}"
+        return f"{text}; {self._remedy}"
 
     def _connect(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
