@@ -208,7 +208,7 @@ def all_of(values: Mapping[str, Scalar | Sequence[Scalar]]) -> Filter:
         tuple(
             where(key).is_in(value)
             if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
-            else Comparison(key, "==", value)
+            else Comparison(key, "==", cast("Scalar", value))  # Which refuses bytes.
             for key, value in values.items()
         )
     )
