@@ -68,15 +68,16 @@ class Sweep:
                 left += [(f"{path}.{name}", part) for name, part in _parts(thing) if len(path) < 400]
 
     def error(self, where, error):
-        """Every way that an error is shown, its variables too; frames of tests are theirs."""
+        """Every way that an error is shown, its variables too; of a user's error in our frames alone."""
+        users = isinstance(error, Refused)
         self.look(where, f"{error!s} {error!r}")
         self.look(where, "".join(traceback.format_exception(error)))
         for each in _chain(error):
             told = traceback.TracebackException(type(each), each, each.__traceback__, capture_locals=True)
             for frame in told.stack:
-                if "/tests/" not in frame.filename:
+                if "/tests/" not in frame.filename and (not users or "/rag_plugins/" in frame.filename):
                     self.look(f"{where}, {frame.filename}:{frame.lineno} {frame.name}", repr(frame.locals))
-        if not isinstance(error, Refused):  # In which frames of the user's are.
+        if not users:
             self._as_rich(where, error)
 
     def _as_rich(self, where, error):
