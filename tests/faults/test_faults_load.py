@@ -1,4 +1,4 @@
-"""Readers and writers in two processes, while their server is killed and started again at random."""
+"""Readers in two processes and writers in one, while their server is killed and started again at random."""
 
 import contextlib
 import json
@@ -116,9 +116,10 @@ def check(told, recoveries, grown, missing, steady):
         f"writes acknowledged {told.writes}, in doubt {told.in_doubt}, lost {len(missing)}, "
         f"wrong {len(told.wrong)}; memory {grown:+.2f} MB a minute"
     )
+    print("\n".join([*told.wrong, *missing]))
     assert told.wrong == [] and missing == []
     assert told.answered > 100 and told.writes > 10 and recoveries
-    assert len(told.maybe) <= 3 * IDS
+    assert len(told.maybe) <= 2 * IDS
     assert told.worst <= 1.1 * TIMEOUT
     assert median(recoveries) < 1.0
     assert grown < steady
