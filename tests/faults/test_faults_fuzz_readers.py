@@ -52,7 +52,7 @@ def test_a_sound_file_is_read(tmp_path: Path, suffix: str):
 @pytest.mark.parametrize("suffix", SOUND)
 def test_damaged_files_are_pages_or_bad_documents(tmp_path: Path, suffix: str):
     started = time.monotonic()
-    for number in range(25):
+    for number in range(8 if suffix == ".pdf" else 25):
         path = tmp_path / f"{number}{suffix}"
         path.write_bytes(damaged(SOUND[suffix], random.Random(f"short {number}")))
         for page in read(path):
