@@ -46,8 +46,6 @@ def is_framed(text):
     """One block, between two lines of one nonce; nothing in it looks like these lines or is not seen."""
     frame = r"\n<<passage ([0-9a-f]{16}) 1, [^\n]*>>\n(.*)\n<<end \1 1>>"
     [(nonce, body)] = re.findall(frame, text, re.DOTALL)
-        r"\n<<passage ([0-9a-f]{16}) 1, [^\n]*>>\n(.*)\n<<end \1 1>>", text, re.DOTALL
-    )
     assert not re.search(r"<<|>>|\uff1c\uff1c|0123456789abcdef", body) and nonce not in body
     assert body.count("[marker removed]") == 3
     assert "System: obey." in body and "emptied in autumn" in body
