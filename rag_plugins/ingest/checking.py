@@ -92,8 +92,9 @@ def lost_error(store: MilvusStore, found: Difference) -> DataLost:
     says = [*([lost] if found.lost else []), *([unknown] if found.unknown else [])]
     anew = f"; to begin anew delete {beside}, too" if (beside := store.records_path) else ""
     message = (
-        f"{store}: {'; '.join(says)}. Nothing was changed. Restore a copy of the database, or run "
-        f"`rag-plugins doctor DB --repair`, which ingests documents again where their files still are{anew}"
+        f"collection {store.collection!r} on {store.address}: {'; '.join(says)}. Nothing was changed. "
+        f"Restore a copy of the database, or run `rag-plugins doctor {store.address} --repair`, which "
+        f"ingests documents again where their files still are{anew}"
     )
     both = _merged(found.lost, found.unknown)
     return DataLost(message, {doc_id: len(ids) for doc_id, ids in both.items()})

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rag_plugins.config import Config
-from rag_plugins.errors import ModelNotFound
+from rag_plugins.errors import CollectionMismatch, ModelNotFound
 from rag_plugins.index import RagIndex
 from rag_plugins.ingest.audit import Audit, ByDocument
 from rag_plugins.ingest.known_items import known_items
@@ -22,7 +22,7 @@ from rag_plugins.types import JsonValue, embed_text
 __all__ = ["Health", "examine", "show_health"]
 
 _ASKED = 10
-"""Queries that are timed; one before them warms up."""
+"""Queries that are timed at most; one before them warms up."""
 
 _NAMED = 5
 
@@ -78,12 +78,12 @@ def examine(
 ) -> Health:
     """Audit a collection, then repair it where that is asked for; with `load`, time queries made of it.
 
-    Raises as `RagIndex.open`, but for models that are not here: without them there is no audit.
+    Raises as `RagIndex.open`, but for models that are not here or others: then there is no audit.
     """
     files = _files(db)
     try:
         index = RagIndex.open(db, config=config, collection=collection, tenant=tenant, check=False)
-    except ModelNotFound as error:
+    except (ModelNotFound, CollectionMismatch) as error:
         return Health(None, str(error), files=files)
     with index:
         found = index.audit(progress=True)
@@ -118,9 +118,7 @@ def _timed(index: RagIndex) -> dict[str, float]:
 def show_health(found: Health) -> None:
     """As tables and sentences."""
     console = Console()
-    _print(
-        console, "On the disk", ((name, Text(f"{size / 2**20:.1f} MB")) for name, size in found.files.items())
-    )
+    _print(console, "On the disk", ((name, Text(_size(size))) for name, size in found.files.items()))
     if found.audit is None:
         console.print(Text(f"Not audited: {found.why_not}", style="yellow"))
         return
@@ -130,7 +128,7 @@ def show_health(found: Health) -> None:
     elif not found.audit.sound:
         console.print(Text("To mend it: the same command with --repair", style="yellow"))
     if found.seconds:
-        _print(console, f"A query's time, median of {_ASKED}, the slowest first", _seconds(found.seconds))
+        _print(console, "A query's time by stage, the slowest first (median)", _seconds(found.seconds))
 
 
 def _print(console: Console, title: str, rows: Iterator[tuple[str, Text]]) -> None:
@@ -168,6 +166,10 @@ def _repair(repair: Repair) -> Iterator[tuple[str, Text]]:
         yield "", Text("--forget strikes them from the record, and the rest can be used", style="yellow")
     if repair.after.sound:
         yield "result", Text("texts, vectors and images are as they were stored", style="green")
+
+
+def _size(size: int) -> str:
+    return f"{size / 2**20:,.1f} MB" if size >= 2**20 else f"{size / 2**10:,.1f} KB"
 
 
 def _documents(ids: ByDocument) -> str:

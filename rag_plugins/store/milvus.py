@@ -111,6 +111,11 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
             raise
 
     @property
+    def address(self) -> str:
+        """The path of a file, or the address of a server without credentials."""
+        return str(self._engine.address)
+
+    @property
     def is_file(self) -> bool:
         """Whether this process alone has the database: a file, no server."""
         return self._engine.address.path is not None

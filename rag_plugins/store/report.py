@@ -72,10 +72,11 @@ def _translated(
     address: Address, doing: str, error: BaseException, causes: Sequence[BaseException]
 ) -> StoreError:
     # Lite says "Open local milvus failed", and why only in its log.
-    if any(type(cause).__name__ == "DataDirLockedError" for cause in causes):
+    if address.path and any(type(cause).__name__ == "DataDirLockedError" for cause in causes):
+        lock = address.path / "LOCK"
         return StoreLocked(
-            f"{address} is in use by another process, which holds {address.path}/LOCK: close it there, or "
-            "let several processes share a server: milvus-lite server --data-dir DIR --host 127.0.0.1"
+            f"{address} is in use by {holder(lock)}, which holds {lock}: close it there, or let several "
+            "processes share a server: milvus-lite server --data-dir DIR --host 127.0.0.1"
         )
     if denied := next((each for each in _chain(error) if _status(each) in _DENIED), None):
         return StoreError(

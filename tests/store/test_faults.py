@@ -54,11 +54,11 @@ def process(code, path):
 
 def test_a_second_process_is_told_of_the_lock_and_of_the_cure(tmp_path, capfd, caplog):
     path = tmp_path / "deep" / "in" / "handbook.db"
-    with process(WAIT, path):
+    with process(WAIT, path) as child:
         capfd.readouterr()
         with pytest.raises(StoreLocked) as caught:
             MilvusStore.open(path, **arguments())
-    for words in (str(path), "in use by another process", "LOCK", "milvus-lite server"):
+    for words in (str(path), f"in use by process {child.pid} (python", "LOCK", "milvus-lite server"):
         assert words in str(caught.value)
     assert capfd.readouterr() == ("", "")
     assert caplog.records == []
