@@ -97,7 +97,7 @@ def test_a_filter_bounds_what_is_found_and_not_what_it_scores(open_leg):
 
 @pytest.mark.parametrize("tenant", ['b" or tenant == "a', "b", "", "\ud800"])
 def test_tenants_share_neither_passages_nor_terms(open_leg, tenant):
-    theirs, mine = open_leg("a"), open_leg(tenant)
+    mine, theirs = open_leg(tenant), open_leg("a")
     theirs.write({"secret": "the secret zygote", "more": "secrets of zygotes"})
     mine.write({"note": "nothing of note, sacred"})
     for query in ("zyg*", "zygot~1", "*gote*", '"secret zygote"', "zygote", "secre?", "sacret~1 zygo*"):

@@ -425,7 +425,9 @@ def test_keeping_tokens_may_begin_later_and_goes_on(open_store):
 
 
 def test_a_creation_that_was_cut_short_is_begun_again(open_store):
-    open_store().state.delete(["header"])
+    cut_short = open_store()
+    cut_short.state.delete(["header"])
+    cut_short.records.delete(["header"])
     other = (*FIELDS, VectorField("more", "sparse"))
     store = open_store(fields=other)
     store.upsert([type(row(1))(row(1).passage, {**row(1).vectors, "more": SparseVector.of({3: 1.0})})])
@@ -436,6 +438,7 @@ def test_rows_without_a_record_are_left_alone(open_store):
     store = open_store()
     store.upsert([row(1)])
     store.state.delete(["header"])
+    store.records.delete(["header"])
     with pytest.raises(CollectionMismatch, match="holds 1 rows and no record"):
         open_store()
     assert store.count() == 1
