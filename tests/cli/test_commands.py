@@ -163,7 +163,7 @@ class TestIngest:
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=60)
         assert (process.returncode, out) == (130, "")
-        assert "Traceback" not in err
+        assert "Traceback" not in err and "the same command goes on there" in err
 
         code, out, _ = shell(*arguments)
         assert code == 0

@@ -281,6 +281,7 @@ def _resumed(folder, db):
     return out
 
 
+@pytest.mark.faults
 def test_ctrl_c_in_the_middle_of_an_ingestion_is_told_in_a_line_and_resumed_exactly(tmp_path):
     folder, whole, db = tmp_path / "manuals", tmp_path / "whole.db", tmp_path / "stopped.db"
     _manuals(folder, 30)
