@@ -55,8 +55,7 @@ def ingest(
     from rag_plugins.show import show_summary
 
     settings = _with_passwords(read_config(preset, config, language), password or [])
-    opened = RagIndex.open(into, config=settings, collection=collection, tenant=tenant)
-    with _resumable(), opened as index:
+    with _resumable(), RagIndex.open(into, config=settings, collection=collection, tenant=tenant) as index:
         summary = index.ingest(paths, progress=sys.stderr.isatty())
         total = index.count()
         weights = index.weights if summary.documents else {}  # No model is needed to find nothing new.
@@ -70,9 +69,7 @@ def _resumable() -> Generator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo(
-            "rag-plugins: stopped; what was read is kept: the same command goes on there", err=True
-        )
+        typer.echo("rag-plugins: stopped; what was read is kept: the same command goes on there", err=True)
         raise typer.Exit(130) from None
 
 

@@ -251,10 +251,15 @@ def _ingest(folder, db):
     )
 
 
+def _written(db):
+    return sorted((str(path), path.stat().st_size) for path in db.rglob("wal/*"))
+
+
 def _interrupted(folder, db, seconds):
     """As a terminal does it: the signal goes to the whole process group."""
+    before = _written(db)
     process = _ingest(folder, db)
-    while not (db / "collections").exists() and process.poll() is None:
+    while _written(db) == before and process.poll() is None:
         time.sleep(0.01)
     time.sleep(seconds)
     if process.poll() is None:
