@@ -27,7 +27,7 @@ class OcrConfig(Frozen):
         float,
         Field(
             gt=0,
-            description="seconds a page may take to be read out of its PDF, and to be recognised, by Tesseract",
+            description="seconds a page may take to be read out of its PDF, and again to be recognised",
         ),
     ] = 60.0
     max_pages: Annotated[int, Field(ge=1, description="pages of one file")] = 2000

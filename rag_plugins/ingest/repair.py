@@ -103,7 +103,9 @@ class Repairer:
             forgotten += len(record.sums) - len(kept.sums)
             self._manifest.write([kept] if kept.sums else [], [] if kept.sums else [doc_id])
         unknown = [id for ids in found.unknown.values() for id in ids]
-        return forgotten + self._writer.remove(unknown)
+        others = [id for ids in found.texts.values() for id in ids]
+        textless = [id for batch in cut(others) for id, sum in self._store.sums(batch).items() if not sum]
+        return forgotten + self._writer.remove([*unknown, *textless])
 
     def _seal(self) -> None:
         """Record what passages are of which that is not known."""

@@ -46,7 +46,7 @@ _LEAST_PIECE = 0.4
 """Of a word's letters: a piece with fewer tells nothing of the word."""
 
 _LONGEST_BROKEN = 500
-"""Letters of a word whose pieces are looked for: time grows with their square, and longer ones are no words."""
+"""Letters of a word whose pieces are looked for: time grows with their square, and no word is longer."""
 
 _LACKING = 0.5
 """Edits for each letter that a piece lacks, as it stands in another piece."""

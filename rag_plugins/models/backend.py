@@ -85,7 +85,7 @@ def _way(model: str, pickles: Sequence[str]) -> str:
     folder = model.split("/")[-1]
     return (
         f"To bring it to a machine without network: `hf download {model} --local-dir {folder} --include "
-        f"{wanted}` on one that has it, then copy the folder here and set model = \"/…/{folder}\""
+        f'{wanted}` on one that has it, then copy the folder here and set model = "/…/{folder}"'
         f"{_cache()}"
     )
 

@@ -54,14 +54,12 @@ class Address:
             )
         self.path.parent.mkdir(parents=True, exist_ok=True)
 
-    def files(self, collection: str = "") -> dict[str, int]:
-        """Bytes of each file of a Lite database, or of one collection of it, by its path in the database."""
+    def files(self) -> dict[str, int]:
+        """Bytes of each file of a Lite database, by its path in it; nothing of a server."""
         if self.path is None:
             return {}
-        found = (self.path / "collections" / collection).rglob("*")
-        return {
-            file.relative_to(self.path).as_posix(): file.stat().st_size for file in found if file.is_file()
-        }
+        base, found = self.path, (self.path / "collections").rglob("*")
+        return {file.relative_to(base).as_posix(): file.stat().st_size for file in found if file.is_file()}
 
     def crashed(self) -> bool:
         """Whether whoever last had the Lite database open ended without closing it: a log is left."""

@@ -97,10 +97,10 @@ class Engine:
         """A lock that is held while calls are made; see `Turns`."""
         return Turns(lock, lambda: self.patience(renewed=True), self._connection.answers)
 
-    def found(self, collection: str) -> dict[str, int]:
-        """The files of a collection of a file as they were before it was opened: see `Address.files`."""
-        folder = f"collections/{collection}/"
-        return {name: size for name, size in self._connection.found.items() if name.startswith(folder)}
+    @property
+    def found(self) -> Mapping[str, int]:
+        """The files of a database as they were before it was opened: see `Address.files`."""
+        return self._connection.found
 
     def at_end(self, key: str, call: Callable[[], None]) -> None:
         """Call when the last engine on this address is closed, once a key. It may not hold on to a store."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import RLock
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from rag_plugins.config import StoreConfig
 from rag_plugins.errors import BadInput, StoreError, StoreUnavailable
@@ -75,7 +75,7 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
         self._writes = Writes(self.rows, state, self._tokens, self.prefix_fields)
         self._generation = self.shared("generation", Generation)
         left = records.get_all([FILES]).get(FILES)
-        self.as_closed: bool = left is None or left == engine.found(self.collection)
+        self.as_closed: bool = left is None or left == _files_of(self.collection, engine.found)
         """Whether the collection's files were those that were left, if it was closed after its last write."""
         self._writer = object()
         if isinstance(records, FileRecords):
@@ -222,8 +222,11 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
         return list(self.fetch(self.ids((where("doc_id") == doc_id) & (where("page") == page))).values())
 
     def views(self, ids: Sequence[str]) -> dict[str, tuple[View, ...]]:
-        """What retrieval reads of passages, by id. Far faster than `fetch`, which builds every word."""
-        return {id: passage.views for id, passage in self.rows.passages(ids, VIEWS).items()}
+        """What retrieval reads of passages, by id. Far faster than `fetch`, which builds every word.
+
+        A passage whose long texts are lost is left out, as a missing one: it can still be replaced.
+        """
+        return {id: passage.views for id, passage in self.rows.passages(ids, VIEWS, strict=False).items()}
 
     def values(self, ids: Sequence[str], key: str) -> dict[str, str]:
         """What passages have under a metadata key, as JSON, or their "doc_id"; those without are left out."""
@@ -365,7 +368,13 @@ def _noting_files(records: FileRecords, address: Address, collection: str) -> Ca
     def note() -> None:
         if records.path.exists():
             with suppress(StoreError):  # Without it every passage is compared when the file is opened.
-                records.put({FILES: cast("JsonValue", address.files(collection))})
+                records.put({FILES: _files_of(collection, address.files())})
             records.close()
 
     return note
+
+
+def _files_of(collection: str, files: Mapping[str, int]) -> JsonValue:
+    """Those of a collection and of its state."""
+    folders = f"collections/{collection}/", f"collections/{collection}_state/"
+    return {name: size for name, size in files.items() if name.startswith(folders)}

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from rag_plugins.errors import StoreError
 from rag_plugins.filters import DOCUMENT, Dialect, Filter, Includes, literal, may_include, to_milvus, where
 from rag_plugins.store.codec import TEXTS, decode
 from rag_plugins.store.engine import Engine, Entity, cut, id_in
@@ -103,12 +104,27 @@ class Rows:
         """The document of each passage, by id; missing ones are left out."""
         return {row["id"]: row["doc_id"] for row in self.get(ids, ("id", "tenant", "doc_id"))}
 
-    def passages(self, ids: Sequence[str], fields: Sequence[str] = PASSAGE) -> dict[str, Passage]:
-        """Passages by id, in the order of `ids`; missing ones are left out."""
-        rows = self.get(ids, fields)
-        texts = self.spilled(rows)
-        whole = {row["id"]: with_spilled(row, texts) for row in rows}
+    def passages(
+        self, ids: Sequence[str], fields: Sequence[str] = PASSAGE, *, strict: bool = True
+    ) -> dict[str, Passage]:
+        """Passages by id, in the order of `ids`; missing ones are left out.
+
+        Raises `StoreError` for one whose long texts are lost, or (not `strict`) leaves it out, too.
+        """
+        whole = {row["id"]: row for row in self.whole(self.get(ids, fields), strict=strict)}
         return {id: decode(whole[id]) for id in ids if id in whole}
+
+    def whole(self, rows: Sequence[Entity], *, strict: bool = True) -> list[Entity]:
+        """Rows with all texts in place. Raises `StoreError` for lost ones, or leaves out their rows."""
+        texts = self.spilled(rows)
+        whole: list[Entity] = []
+        for row in rows:
+            try:
+                whole.append(with_spilled(row, texts))
+            except StoreError:
+                if strict:
+                    raise
+        return whole
 
     def with_vectors(
         self,

@@ -288,6 +288,27 @@ def test_a_database_that_is_gone_is_not_an_empty_one(path, opened, files):
         whole(index, [PUMP, FILTER, FUSE])
 
 
+@pytest.mark.parametrize("resident", [True, False])
+def test_a_long_text_that_is_lost_is_a_loss_and_read_again(path, opened, tmp_path, resident):
+    text = " ".join(f"{PUMP} {n}" for n in range(1200))
+    (file := tmp_path / "long.html").write_text(f"<pre>{text}</pre>")
+    with opened() as index:
+        index.ingest([file])
+        index.add([index.passage(text, doc_id="typed"), index.passage(FUSE, doc_id="short")])
+    assert remove_manifests(path, "passages_state").lost
+    if not resident:
+        shutil.rmtree(path.with_name("handbook.db.resident"))
+    with pytest.raises(DataLost, match="'typed' \\(1\\)"):
+        opened()
+    with opened(check=False) as index:
+        assert index.audit().texts.keys() == {"typed"}
+        assert index.repair().left.keys() == {"typed"}
+        assert index.repair(forget=True).forgotten == 1
+        index.add([index.passage(text, doc_id="typed")])
+    with opened() as index:
+        assert index.audit().sound and text in texts(index)
+
+
 def test_a_lost_header_is_taken_from_the_record(path, opened):
     with opened() as index:
         index.add([index.passage(PUMP, doc_id="a")])

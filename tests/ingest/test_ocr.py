@@ -144,7 +144,8 @@ def test_a_hanging_tesseract_fails_in_the_time_of_a_page(tmp_path: Path, fake: C
 def test_what_was_read_in_time_is_kept(tmp_path: Path, fake: Callable[[str], Path]):
     table = "\\t".join(["5", "1", "1", "1", "1", "1", "40", "40", "80", "40", "60", "half"])
     fake(
-        f"import time\nif sys.argv[-1] == 'tessedit_create_tsv=1' and '3' in sys.argv:\n    print('{table}')\n"
+        "import time\nif sys.argv[-1] == 'tessedit_create_tsv=1' and '3' in sys.argv:\n"
+        f"    print('{table}')\n"
         "else:\n    time.sleep(30)\n"
     )
     start = time.monotonic()

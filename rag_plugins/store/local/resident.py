@@ -102,7 +102,7 @@ class ResidentStore(MilvusStore):
         """See `MilvusStore.views`."""
         known = self._table().known(ids)
         found: dict[str, Any] = {id: data for id, data in self._memory.payload.views(known).items()}
-        found |= {id: row["views"] for id, row in self._missing(known, found).items()}
+        found |= {id: row["views"] for id, row in self._missing(known, found, strict=False).items()}
         return {id: decode_views(found[id]) for id in known if id in found}
 
     def matrix(self, field: str, ids: Sequence[str]) -> Matrix:
@@ -176,12 +176,14 @@ class ResidentStore(MilvusStore):
         self._engine.check()
         return self._memory.table(self._source)
 
-    def _missing(self, ids: Sequence[str], found: Mapping[str, Any]) -> dict[str, Entity]:
+    def _missing(
+        self, ids: Sequence[str], found: Mapping[str, Any], *, strict: bool = True
+    ) -> dict[str, Entity]:
         """Rows that the payload lacks: from Lite, and from now on in it."""
         missing = [id for id in ids if id not in found]
         if not missing:
             return {}
-        rows = self._source.whole(self._source.read(missing))
+        rows = self._source.whole(self._source.read(missing), strict=strict)
         self._memory.payload.put(rows, replace=False)
         return {row["id"]: row for row in rows}
 

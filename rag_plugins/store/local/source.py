@@ -9,12 +9,10 @@ from math import nan
 
 import numpy as np
 
-from rag_plugins.errors import StoreError
 from rag_plugins.filters import literal
 from rag_plugins.funnel import Prefixes
 from rag_plugins.resident.batch import Batch, FieldKind
 from rag_plugins.store.engine import Entity
-from rag_plugins.store.entry import with_spilled
 from rag_plugins.store.records import Records
 from rag_plugins.store.rows import PASSAGE, Rows
 from rag_plugins.store.schema import dense_vector, sparse_vector
@@ -47,16 +45,8 @@ class Source:
         return self.rows.get(ids, (*PASSAGE, "confidence", *fields))
 
     def whole(self, rows: Sequence[Entity], *, strict: bool = True) -> list[Entity]:
-        """With all texts in place. Raises `StoreError` for lost ones, or leaves out their rows."""
-        texts = self.rows.spilled(rows)
-        whole: list[Entity] = []
-        for row in rows:
-            try:
-                whole.append(with_spilled(row, texts))
-            except StoreError:
-                if strict:
-                    raise
-        return whole
+        """See `Rows.whole`."""
+        return self.rows.whole(rows, strict=strict)
 
     def has(self, count: int) -> bool:
         """Whether the tenant may have so many rows, as far as Lite can say without reading them."""
