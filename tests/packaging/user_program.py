@@ -119,6 +119,8 @@ def searched(index: RagIndex) -> None:
     for hit in hits:
         read(hit)
     assert_type(str(index.context(hits, whole_pages=True, budget=1000)), str)
+    assert_type(index.audit(progress=True).sound, bool)
+    assert_type(index.repair(forget=False).left, dict[str, str])
 
 
 def read(hit: Hit) -> None:
