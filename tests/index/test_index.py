@@ -341,7 +341,7 @@ def test_a_search_neither_waits_for_a_writer_nor_replaces_its_counts(reopen, mon
         fill(index)
         fill(other, {"gasket": "A gasket beside the filter."})  # What a refresh would now take over.
         counted = index._writer._keepers[0]._encoder.statistics
-        with index._writer._lock:
+        with index._writer._turn():
             assert pool.submit(found, index, "dust filter").result(timeout=20)[0] == "filter"
             assert index._writer._keepers[0]._encoder.statistics is counted
         assert found(index, "gasket") == ["gasket"]

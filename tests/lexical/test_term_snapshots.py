@@ -253,7 +253,7 @@ def test_another_analysis_is_built_anew_and_kept(open_index, kind, caplog):
         with caplog.at_level(logging.INFO):
             assert len(open_index(language="none").terms.search(Plan({"filter": 1.0}), 9)) == 1
         assert not rows_were_read(caplog)
-    assert len(index.terms.search(Plan({"filter": 1.0}), 9)) == 2
+    assert len(open_index(kind).terms.search(Plan({"filter": 1.0}), 9)) == 2
 
 
 def test_a_language_that_has_been_decided_is_kept(open_index, caplog):

@@ -162,7 +162,7 @@ def test_retexting_changes_what_the_llm_reads_and_nothing_that_is_searched(open_
         retold(9, "not stored", 0.9),
         Passage(name(1, "b"), "a.pdf", (), "stolen"),
     ]
-    assert store.retext(changes) == 2
+    assert len(store.retext(changes)) == 2
     fetched = store.fetch([name(n) for n in (1, 2, 3, 9)])
     assert list(fetched) == [name(1), name(2), name(3)]
     one = fetched[name(1)]
@@ -188,4 +188,4 @@ def test_retexting_refuses_what_cannot_be_stored_before_it_writes(store):
     with pytest.raises(BadPassage, match=name(2)):
         store.retext([retold(1, "new", 0.5), retold(2, "new", 0.5, metadata={"x": float("nan")})])
     assert store.fetch([name(1)])[name(1)].llm_text == "text"
-    assert store.retext([]) == 0
+    assert store.retext([]) == {}
