@@ -127,7 +127,7 @@ def check(told, recoveries, grown, missing, steady):
 
 def test_nothing_is_lost_while_the_server_is_killed(own_milvus_server, tmp_path):
     # Too short for memory to be warm; the long run says how it grows.
-    check(*loaded(own_milvus_server, tmp_path, 15), steady=np.inf)
+    check(*loaded(own_milvus_server, tmp_path, 10), steady=np.inf)
 
 
 @pytest.mark.faults
