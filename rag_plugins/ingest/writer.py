@@ -178,7 +178,7 @@ class Writer:
         """Save what is not yet saved."""
         with self._turn():
             for keeper in self._keepers:
-                keeper.save()
+                keeper.close()
 
     def _begin(self, passages: Sequence[Passage]) -> None:
         """Passages are about to be written: what they replace is not sure any more, nor whose it is."""

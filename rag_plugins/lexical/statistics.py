@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
+from dataclasses import dataclass
 from time import monotonic
 from uuid import uuid4
 
@@ -30,6 +31,14 @@ _UNSAVED = 0.05
 """Statistics are saved when this share of the passages has changed since the last time, and on closing."""
 
 
+@dataclass(slots=True)
+class _Others:
+    """What the keepers of a process on the same statistics tell each other."""
+
+    keepers: int = 0
+    saves: int = 0
+
+
 class StatisticsKeeper:
     """Keeps the statistics of one BM25 leg and one tenant beside the collection, and its term index.
 
@@ -51,11 +60,15 @@ class StatisticsKeeper:
         self._doubtful = False
         self._version: JsonValue = None
         self._looked = 0.0
+        self._others = store.shared(f"statistics of {leg}", _Others)
+        self._seen = self._others.saves
+        self._others.keepers += 1
         self._load()
 
     def refresh(self) -> None:
-        """Before a search: take over, within seconds, what another writer of the collection has saved."""
-        if not self._stale and monotonic() - self._looked > _REFRESH:
+        """Before a search: take over what another writer has saved, one of another process within seconds."""
+        due = self._seen != self._others.saves or monotonic() - self._looked > _REFRESH
+        if due and not self._stale:
             self._catch_up()
 
     def exchange(self, passages: Sequence[Passage]) -> None:
@@ -88,7 +101,8 @@ class StatisticsKeeper:
     def settle(self) -> None:
         """After a run of writes: decide the language, renew drifted weights, save, be ready to search."""
         statistics = self._encoder.statistics
-        due = self._changed > _UNSAVED * statistics.documents
+        # Another index of this process has to know at once.
+        due = self._changed > (0 if self._others.keepers > 1 else _UNSAVED * statistics.documents)
         if due and (language := self._detected(statistics)):
             self._recount(language)
         elif statistics.drift > _DRIFT and not self._store.is_file:
@@ -111,6 +125,13 @@ class StatisticsKeeper:
             )
             self._stale = False
             self._changed = 0
+            self._others.saves += 1
+            self._seen = self._others.saves
+
+    def close(self) -> None:
+        """Save what is not yet saved, for good."""
+        self._others.keepers -= 1
+        self.save()
 
     def _begin(self) -> None:
         self._mark()
@@ -144,7 +165,7 @@ class StatisticsKeeper:
 
     def _catch_up(self) -> None:
         """The saved statistics, where they are not those that are known already."""
-        self._looked = monotonic()
+        self._looked, self._seen = monotonic(), self._others.saves
         version = self._store.state.get(f"version/{self._key}")
         saved = self._store.state.get(self._key) if version != self._version else None
         if isinstance(saved, dict):

@@ -346,3 +346,17 @@ def test_a_search_neither_waits_for_a_writer_nor_replaces_its_counts(reopen, mon
             assert index._writer._keepers[0]._encoder.statistics is counted
         assert found(index, "gasket") == ["gasket"]
         assert index._writer._keepers[0]._encoder.statistics.documents == 4
+
+
+def test_two_indexes_of_a_process_find_at_once_what_either_has_written(reopen):
+    with reopen(preset="lexical") as one, reopen(preset="lexical") as two:
+        fill(one)
+        assert found(two, "dust filter")[0] == "filter"
+        fill(two, {f"note {n}": f"A note about gasket number {n}." for n in range(60)})
+        assert found(one, "gasket")[0].startswith("note")
+        fill(one, {"belt": "The belt runs over two pulleys."})
+        assert found(two, "pulleys") == ["belt"]
+        fill(two, {"oil": "Fill in lubricant up to the mark."})
+        assert found(one, "lubricant") == ["oil"]
+        assert two.delete("belt") == 1
+        assert found(one, "pulleys") == []
