@@ -43,6 +43,8 @@ def check_opened(store: MilvusStore, manifest: Manifest, tenant: str) -> None:
     intact = _as_left(store, tenant) and store.as_closed
     if recorded and intact and not store.recovered and _plausible(store, manifest):
         return
+    if recorded and not intact:
+        _logger.info("%s: the files are not as they were left, so every passage is compared", store.address)
     found = compare(store, manifest)
     if recorded and (store.recovered or not intact):
         ids = store.suspects() if intact else store.rows.ids()

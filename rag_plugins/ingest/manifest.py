@@ -130,6 +130,7 @@ def _value(record: DocumentRecord) -> JsonValue:
 
 def _record(value: JsonValue) -> DocumentRecord:
     fields = dict(cast("dict[str, Any]", value))
-    ids = fields.pop("ids", ())  # From before passages had sums.
-    fields.setdefault("sums", dict.fromkeys(ids, ""))
+    # From before passages had sums; then those of an incomplete document were recorded before they were there.
+    ids = fields.pop("ids", ())
+    fields.setdefault("sums", dict.fromkeys(ids if fields["complete"] else (), ""))
     return DocumentRecord(**fields)

@@ -93,8 +93,9 @@ def test_old_records_of_a_file_are_taken_over(tmp_path):
         (record,) = Manifest(index.store.records, "")
         old = {"doc_id": record.doc_id, "ids": list(record.ids), "complete": True, "reread": None, "pages": 1}
         elsewhere = Manifest(index.store.state, "")
-        key = elsewhere._key(record.doc_id)
+        key, begun = elsewhere._key(record.doc_id), elsewhere._key("begun")
         index.store.state.put({key: {**old, "sha256": record.sha256, "settings": record.settings}})
+        index.store.state.put({begun: {**old, "doc_id": "begun", "ids": ["0" * 64], "complete": False}})
         elsewhere.recount()
     for beside in tmp_path.glob("handbook.db.manifest*"):
         beside.unlink()
