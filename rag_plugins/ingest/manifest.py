@@ -130,7 +130,7 @@ def _value(record: DocumentRecord) -> JsonValue:
 
 def _record(value: JsonValue) -> DocumentRecord:
     fields = dict(cast("dict[str, Any]", value))
-    # From before passages had sums; then those of an incomplete document were recorded before they were there.
+    # From before passages had sums: of an incomplete document ids were recorded before they were there.
     ids = fields.pop("ids", ())
     fields.setdefault("sums", dict.fromkeys(ids if fields["complete"] else (), ""))
     return DocumentRecord(**fields)
