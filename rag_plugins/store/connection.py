@@ -88,12 +88,15 @@ class Connection:
 
 _connections: dict[str, Connection] = {}
 _registry = threading.Lock()
+_turns: dict[str, threading.Lock] = {}
+"""Who opens an address waits for others that do, and not for those at a server that does not answer."""
 
 
 def _after_fork() -> None:
-    """Whoever held the lock is not in the child."""
+    """Whoever held a lock is not in the child."""
     global _registry
     _registry = threading.Lock()
+    _turns.clear()
 
 
 if hasattr(os, "register_at_fork"):
@@ -106,13 +109,25 @@ def connect(address: Address, config: StoreConfig, timeout: float) -> Connection
     hidden = hashlib.sha256(token.get_secret_value().encode()).hexdigest()
     key = f"{address.uri} {hidden} {config.tls.model_dump_json()}"
     with _registry:
-        if key not in _connections:
-            tls = tls_arguments(address, config.tls)
-            with explained(address, config.tls, timeout):
-                _connections[key] = _open(address, key, token, timeout * (_OVER_TLS if tls else 1.0), tls)
-        connection = _connections[key]
-        connection.check_process()
-        connection.users += 1
+        turn = _turns.setdefault(key, threading.Lock())
+    with turn:
+        if connection := _shared(key):
+            return connection
+        tls = tls_arguments(address, config.tls)
+        with explained(address, config.tls, timeout):
+            connection = _open(address, key, token, timeout * (_OVER_TLS if tls else 1.0), tls)
+        with _registry:
+            _connections[key] = connection
+            connection.users += 1
+        return connection
+
+
+def _shared(key: str) -> Connection | None:
+    """A connection that is open, with one user more."""
+    with _registry:
+        if connection := _connections.get(key):
+            connection.check_process()
+            connection.users += 1
         return connection
 
 

@@ -232,6 +232,16 @@ def test_opening_where_nobody_answers_fails_in_time(port, scheme, tmp_path):
         assert 0.8 * OPENING < took < 1.1 * OPENING
 
 
+def test_who_opens_something_else_does_not_wait_for_a_server_that_hangs(tmp_path):
+    with silent_port() as number, ThreadPoolExecutor(1) as pool:
+        uri = f"http://127.0.0.1:{number}"
+        hanging = pool.submit(waited, lambda: opened(uri, 3 * OPENING, tmp_path))
+        time.sleep(0.2)
+        opened(tmp_path / "handbook.db", OPENING, tmp_path).close()
+        assert not hanging.done()
+        assert hanging.result() > 2 * OPENING
+
+
 def doubled(vector):
     return SparseVector(vector.indices, vector.values * 2)
 
