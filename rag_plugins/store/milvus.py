@@ -282,7 +282,7 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
         """
         for batch in cut(self.ids()):
             with self._engine.lock:
-                self._renew(self._fields[field], batch, make)
+                self._of_those_left(batch, lambda ids: self._renew(self._fields[field], ids, make))
 
     def retext(self, passages: Sequence[Passage]) -> dict[str, str]:
         """Give stored passages another `llm_text`, provenance and metadata.
@@ -294,10 +294,7 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
         told: dict[str, str] = {}
         for batch in cut(list(given)):
             with self._engine.lock:
-                if stored := self.rows.passages(batch, VIEWS):
-                    with self._changing(ids := list(stored)):
-                        told |= self._writes.retext(stored, given)
-                        self._amended(ids)
+                told |= self._of_those_left(batch, lambda ids: self._retell(ids, given))
         return told
 
     def settle(self) -> None:
@@ -317,21 +314,32 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
     def __repr__(self) -> str:
         return f"MilvusStore({str(self._engine.address)!r}, collection={self.collection!r})"
 
-    def _renew(self, field: VectorField, batch: Sequence[str], make: MakeVectors) -> None:
-        rows = self.rows.with_vectors(field, batch, make)
-        ids = [row["id"] for row in rows]
+    def _renew(self, field: VectorField, ids: Sequence[str], make: MakeVectors) -> None:
+        rows = self.rows.with_vectors(field, ids, make)
+        with self._changing([row["id"] for row in rows]):
+            self._writes.amend(rows)
+            self._amended([row["id"] for row in rows], field)
+
+    def _retell(self, ids: Sequence[str], given: Mapping[str, Passage]) -> dict[str, str]:
+        stored = self.rows.passages(ids, VIEWS)
+        if not stored:
+            return {}
+        with self._changing(list(stored)):
+            told = self._writes.retext(stored, given)
+            self._amended(list(stored))
+        return told
+
+    def _of_those_left(self, ids: Sequence[str], write: Callable[[Sequence[str]], T]) -> T:
+        """Write parts of rows; again where another process has just deleted one: then none was written."""
         try:
-            with self._changing(ids):
-                self._writes.amend(rows)
-                self._amended(ids, field)
+            return write(ids)
         except StoreUnavailable:
             raise
         except StoreError:
-            # On a server, another process may have deleted one of them meanwhile: then none was written.
-            left = [row["id"] for row in self.rows.get(ids, ("id", "tenant"))]
-            if len(left) == len(ids):
+            there = {row["id"] for row in self.rows.get(ids, ("id", "tenant"))}
+            if there.issuperset(ids):
                 raise
-            self._renew(field, left, make)
+            return self._of_those_left([id for id in ids if id in there], write)
 
     def _write(self, entries: Sequence[Entry], old: Mapping[str, str]) -> None:
         self._writes.put(entries, old)

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from faults_support_server import WORDS, filled, full_port, opened, silent_port, waited
@@ -262,3 +263,21 @@ def test_a_row_that_another_process_deletes_does_not_stop_a_rewrite(milvus_serve
         new = index.store.vectors("bm25", list(old))
         assert new.keys() == old.keys() - set(deleted) and len(deleted) == 1
         assert all(new[id] == doubled(old[id]) for id in new)
+
+
+def test_a_row_that_another_process_deletes_does_not_stop_other_texts(
+    milvus_server, collection, tmp_path, monkeypatch
+):
+    with filled(opened(milvus_server, 30.0, tmp_path, collection)) as index:
+        passages = [replace(passage, llm_text="another text") for passage in index.find()]
+        other, retext = MilvusClient(milvus_server), index.store._writes.retext
+
+        def late(stored, given):
+            other.delete(collection, ids=[passages[3].id])
+            return retext(stored, given)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(index.store._writes, "retext", late)
+            assert len(index.store.retext(passages)) == len(passages) - 1
+        other.close()
+        assert {passage.llm_text for passage in index.find()} == {"another text"}
