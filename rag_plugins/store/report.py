@@ -104,9 +104,14 @@ def _status(error: BaseException) -> grpc.StatusCode | None:
 
 
 def _strip(error: BaseException) -> None:
-    """Without frames: those of the clients have the token in their variables, which tracebacks may show."""
-    for each in _chain(error):
+    """Without frames: those of the clients have the token in their variables, which tracebacks may show.
+
+    And without the circle that pymilvus 2.6 makes of gRPC's errors, which rich's tracebacks follow for ever.
+    """
+    chain = _chain(error)
+    for each in chain:
         each.__traceback__ = None
+    chain[-1].__cause__ = chain[-1].__context__ = None
 
 
 def _text(error: BaseException) -> str:
