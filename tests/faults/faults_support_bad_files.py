@@ -37,8 +37,8 @@ Make = Callable[[Path], object]
 class Case:
     """A file to be ingested: its name, how it is made, and what must come of it.
 
-    `says` is a part of the reason of its one `BadDocument`, "" if there is none, and `page` the page that it
-    names. `pages` of it are stored, which read `text`. `settings` are those of recognition, `seconds` what it
+    `says` has parts of which the reason of its one `BadDocument` has one, "" if there is none, and `page`
+    the page that it names. `pages` of it are stored, which read `text`. `settings` are those of recognition, `seconds` what it
     may take.
     """
 
@@ -384,7 +384,7 @@ RANDOM = dict.fromkeys(SUFFIXES, UNREADABLE) | dict.fromkeys((".txt", ".md", ".h
 FEW = (("max_pages", 2),)
 SHORT = (("timeout", 2.0),)
 BIG = "more than 40 million pixels"
-SLOWER = "longer than a page may (ocr.timeout)"
+SLOWER = "longer than a page may (ocr.timeout)|the reader of PDFs died"
 JPEG = _saved("JPEG")
 
 BYTES = (
