@@ -38,8 +38,8 @@ class Case:
     """A file to be ingested: its name, how it is made, and what must come of it.
 
     `says` has parts of which the reason of its one `BadDocument` has one, "" if there is none, and `page`
-    the page that it names. `pages` of it are stored, which read `text`. `settings` are those of recognition, `seconds` what it
-    may take.
+    the page that it names. `pages` of it are stored, which read `text`. `settings` are those of recognition,
+    `seconds` what it may take.
     """
 
     name: str
