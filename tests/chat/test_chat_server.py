@@ -261,7 +261,11 @@ def test_a_port_that_is_taken_is_told_in_words(chat):
 def test_models_are_loaded_before_the_port_opens_and_no_language_model_is_asked(make_index, monkeypatch):
     asked, told, searched = [], [], []
     index = make_index()
-    monkeypatch.setattr("uvicorn.Server.run", lambda server, sockets: sockets[0].close())
+
+    async def ended(server):
+        return None
+
+    monkeypatch.setattr("uvicorn.Server.main_loop", ended)
 
     def talk(messages):
         asked.append(messages)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import signal
 import socket
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import closing, contextmanager, suppress
+from typing import Any
 
 from rag_plugins.chat.answering import Chat
 from rag_plugins.chat.serving.guard import LOOPBACK
@@ -45,7 +47,7 @@ def serve(
         listening = _bound(host, port)
         app = make_app(chat, name, upload=upload, hosts=LOOPBACK if alone else None, token=token)
         shown = f"[{host}]" if ":" in host else host
-        ready(f"http://{shown}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else ""))
+        address = f"http://{shown}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else "")
         config = uvicorn.Config(
             app,
             log_level="warning",
@@ -54,7 +56,19 @@ def serve(
             server_header=False,
             timeout_graceful_shutdown=_PATIENCE,
         )
-        uvicorn.Server(config).run(sockets=[listening])
+        server = uvicorn.Server(config)
+        server.startup = _then(server.startup, lambda: ready(address))
+        server.run(sockets=[listening])
+
+
+def _then(startup: Callable[..., Coroutine[Any, Any, None]], call: Callable[[], None]) -> Callable[..., Any]:
+    """Start, and call once the server serves: a signal before that ends uvicorn without its last words."""
+
+    async def started(*arguments: Any, **named: Any) -> None:
+        await startup(*arguments, **named)
+        asyncio.get_running_loop().call_soon(call)
+
+    return started
 
 
 @contextmanager
