@@ -203,6 +203,8 @@ class Writer:
                 with span("rag_plugins.encode"):
                     rows = self._rows.rows(batch, given)
                 written = self._store.upsert(rows)
+                if self._missing(written):  # A server that was killed since had them in its memory alone.
+                    written = self._store.upsert(rows)
                 self._verify(written)
                 for keeper in self._keepers:
                     keeper.stored(batch)
@@ -211,12 +213,15 @@ class Writer:
         return sums
 
     def _verify(self, written: Mapping[str, str]) -> None:
-        there = self._store.rows.documents(list(written))
-        if missing := [id for id in written if id not in there]:
+        if missing := self._missing(written):
             raise StoreError(
                 f"{self._store}: {len(missing)} of {len(written)} passages are not there after they were "
                 f"written, {missing[0]} for one: the database is damaged, see `rag-plugins doctor`"
             )
+
+    def _missing(self, written: Mapping[str, str]) -> list[str]:
+        there = self._store.rows.documents(list(written))
+        return [id for id in written if id not in there]
 
     def _drop_old(self, records: Sequence[DocumentRecord], known: Mapping[str, DocumentRecord]) -> None:
         """Delete what complete documents had and have no more, once nothing records it any more."""

@@ -15,7 +15,7 @@ from llama_index.core.vector_stores.types import VectorStoreQuery
 from pymilvus import MilvusClient
 
 from rag_plugins import langchain, llama_index, where
-from rag_plugins.errors import StoreUnavailable
+from rag_plugins.errors import StoreError, StoreUnavailable
 from rag_plugins.vectors import SparseVector
 
 TIMEOUT = 1.0
@@ -290,3 +290,29 @@ def test_a_row_that_another_process_deletes_does_not_stop_other_texts(
             assert len(index.store.retext(passages)) == len(passages) - 1
         other.close()
         assert {passage.llm_text for passage in index.find()} == {"another text"}
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_a_server_lost_before_it_was_recorded_is_written_again(
+    milvus_server, collection, tmp_path, monkeypatch, times
+):
+    with opened(milvus_server, 30.0, tmp_path, collection) as index:
+        other, put, lost = another_client(milvus_server), index.store._writes.put, []
+
+        def killed(entries, old):
+            put(entries, old)
+            if len(lost) < times:
+                lost.append(passages[-1].id)
+                other.delete(collection, ids=lost[-1:])
+
+        monkeypatch.setattr(index.store._writes, "put", killed)
+        passages = [index.passage(word, caller_id=word) for word in WORDS[:3]]
+        if times == 1:
+            index.add(passages)
+            assert [hit.passage.caller_id for hit in index.search(WORDS[2], k=1)] == [WORDS[2]]
+            assert index.audit().sound
+        else:
+            with pytest.raises(StoreError, match="1 of 3 passages are not there after they were written"):
+                index.add(passages)
+        other.close()
+        assert lost == [passages[-1].id] * times
