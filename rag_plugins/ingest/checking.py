@@ -40,7 +40,7 @@ def check_opened(store: MilvusStore, manifest: Manifest, tenant: str) -> None:
     """
     _take_over(store, manifest, tenant)
     recorded = manifest.count is not None
-    intact = _as_left(store, tenant) and store.as_closed
+    intact = Generation.recorded(store.state, store.records, scope_of(tenant)) and store.as_closed
     if recorded and intact and not store.recovered and _plausible(store, manifest):
         return
     if recorded and not intact:
@@ -118,11 +118,6 @@ def _with_source(record: DocumentRecord, known: DocumentRecord | None) -> Docume
     if record.sha256 or known is None or known.sums.keys() != record.sums.keys():
         return record
     return replace(known, sums=record.sums)
-
-
-def _as_left(store: MilvusStore, tenant: str) -> bool:
-    scope = scope_of(tenant)
-    return Generation.stored(store.records, scope) == Generation.stored(store.state, scope)
 
 
 def _plausible(store: MilvusStore, manifest: Manifest) -> bool:

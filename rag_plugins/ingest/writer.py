@@ -74,7 +74,7 @@ class Writer:
             self._rows.check(passage)
             self._store.check(passage)
         given = self._rows.trusted(unique, vectors)
-        with self._turn():
+        with self._changing():
             self._begin(unique)
             sums = self._put(unique, given)
             known = self.manifest.get_all(passage.doc_id for passage in unique)
@@ -93,7 +93,7 @@ class Writer:
         record that comes in incomplete keeps its old passages: a page that cannot be read today is no reason
         to lose what was read of it before.
         """
-        with self._turn():
+        with self._changing():
             passages = [passage for _, of_document in documents for passage in of_document]
             self._begin(passages)
             known = self.manifest.get_all(record.doc_id for record, _ in documents)
@@ -111,7 +111,7 @@ class Writer:
 
     def retext(self, passages: Sequence[Passage], records: Sequence[DocumentRecord]) -> None:
         """Give stored passages other texts for the LLM, which retrieval never reads; then put records."""
-        with self._turn():
+        with self._changing():
             known = self.manifest.get_all(passage.doc_id for passage in passages)
             self.manifest.write(
                 [record.doubting(passage.id for passage in passages) for record in known.values()]
@@ -122,14 +122,14 @@ class Writer:
 
     def delete(self, doc_id: str) -> int:
         """Delete a document's passages; how many there were."""
-        with self._turn():
+        with self._changing():
             if self.manifest.get(doc_id) is not None:
                 self.manifest.write(removed=[doc_id])
             return self._drop(self._store.ids(where("doc_id") == doc_id))
 
     def remove(self, ids: Sequence[str]) -> int:
         """Delete passages; how many there were."""
-        with self._turn():
+        with self._changing():
             gone = self._store.rows.documents(ids)
             left = [record.without(gone) for record in self.manifest.get_all(gone.values()).values()]
             self.manifest.write(
@@ -140,7 +140,7 @@ class Writer:
 
     def clear(self) -> int:
         """Delete every passage; how many there were."""
-        with self._turn():
+        with self._changing():
             self.manifest.write(removed=[record.doc_id for record in self.manifest])
             return self._drop(self._store.ids())
 
@@ -172,6 +172,13 @@ class Writer:
         """One writer of this process at a time, and none while this one's counts are renewed."""
         self._store.rows.engine.check()  # Before a lock: after a fork nobody may be there to let go of it.
         with self._turns, self._own:
+            yield
+
+    @contextmanager
+    def _changing(self) -> Generator[None]:
+        """A turn that changes rows."""
+        with self._turn():
+            self._store.begin()
             yield
 
     def close(self) -> None:

@@ -29,19 +29,28 @@ class Generation:
     ) -> None:
         """Another one, or the one given; `tenant` as it is stored. Others are not the owner any more.
 
-        It is recorded, too: a database that has another is not as it was left.
+        It is recorded, too, before and after: a database that has none of the two is not as it was left.
         """
-        new: dict[str, JsonValue] = {_key(tenant): value or uuid4().hex}
+        new = value or uuid4().hex
         if records is not state:
-            records.put({**new, FILES: None})
-        state.put(new)
+            records.put({_coming(tenant): new, FILES: None})
+        state.put({_key(tenant): new})
+        if records is not state:
+            records.put({_key(tenant): new})
         self.owner = owner
 
     @staticmethod
     def accept(state: State, records: Records, tenant: str) -> None:
         """Record what the collection has."""
         if records is not state and (value := Generation.stored(state, tenant)):
-            records.put({_key(tenant): value})
+            records.put({_key(tenant): value, _coming(tenant): value})
+
+    @staticmethod
+    def recorded(state: State, records: Records, tenant: str) -> bool:
+        """Whether what the collection has is what was recorded, or was about to be when someone crashed."""
+        keys = [_key(tenant)] if records is state else [_key(tenant), _coming(tenant)]
+        known = [value for value in records.get_all(keys).values() if value is not None]
+        return Generation.stored(state, tenant) in (known or [None])
 
     @staticmethod
     def stored(state: Records, tenant: str) -> str | None:
@@ -52,3 +61,7 @@ class Generation:
 
 def _key(tenant: str) -> str:
     return f"generation/{digest(tenant)}"
+
+
+def _coming(tenant: str) -> str:
+    return f"coming generation/{digest(tenant)}"

@@ -297,6 +297,15 @@ class MilvusStore(AbstractContextManager["MilvusStore"]):
                 told |= self._of_those_left(batch, lambda ids: self._retell(ids, given))
         return told
 
+    def begin(self) -> None:
+        """Before a change is recorded, and made: the files will not be those that were left.
+
+        Who is killed in between leaves a record of what was not done yet, and no damage.
+        """
+        if isinstance(self.records, FileRecords) and not (begun := self.shared("begun", set[str])):
+            self.records.put({FILES: None})
+            begun.add(FILES)
+
     def settle(self) -> None:
         """After a run of writes: what is worth doing once and not with every one of them."""
 

@@ -99,7 +99,7 @@ def loaded(server, folder, seconds):
     print(f"seed {SEED}, {seconds:g} s")
     client = Client("first", server.uri, folder, TIMEOUT, SEED)
     with second_process(server, folder) as ended:
-        client.start(readers=3, writers=2)
+        client.start(readers=3, writers=1)
         measuring = threading.Thread(target=measured, args=(stopped, samples))
         measuring.start()
         try:
