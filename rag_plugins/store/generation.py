@@ -7,7 +7,6 @@ from uuid import uuid4
 from rag_plugins.store.records import Records
 from rag_plugins.store.state import State
 from rag_plugins.text import digest
-from rag_plugins.types import JsonValue
 
 __all__ = ["FILES", "Generation"]
 

@@ -184,8 +184,8 @@ def wrong_version(id, found, maybe):
 def main(uri, assets, timeout, seed):
     """The second process: reads until its standard input closes, then prints what it has seen.
 
-    It does not write: with two writes at a time Lite's server loses rows, serves old versions of them, or fails
-    to flush ("current_seq is monotonic").
+    It does not write: with two writes at a time Lite's server loses rows, serves old versions of them, or
+    fails to flush ("current_seq is monotonic").
     """
     client = Client("second", uri, Path(assets), float(timeout), int(seed))
     client.start(readers=2, writers=0)
