@@ -66,7 +66,7 @@ class PdfReader:
             self._child.end()
             self._child = None
 
-    def _replies(self, file: SourceFile, first: int) -> Iterator[tuple[Mapping[str, Any], bytes]]:
+    def _replies(self, file: SourceFile, first: int) -> Iterator[tuple[Mapping[str, Any], bytearray]]:
         """Raises `_EndedError` where the process ends instead, by itself or for the time that it takes."""
         child = self._child = self._child or _Child()
         child.ask(
@@ -109,7 +109,7 @@ class _Child:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
 
-    def reply(self, seconds: float) -> tuple[Mapping[str, Any], bytes]:
+    def reply(self, seconds: float) -> tuple[Mapping[str, Any], bytearray]:
         """Raises `_EndedError`."""
         late = threading.Event()
         timer = threading.Timer(seconds, self._kill, (late,))
@@ -132,19 +132,20 @@ class _Child:
         late.set()
         self._process.kill()
 
-    def _read(self) -> tuple[Mapping[str, Any], bytes] | None:
+    def _read(self) -> tuple[Mapping[str, Any], bytearray] | None:
         """None at the end of what it writes."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        out: Any = self._process.stdout
+        line = out.readline()
         if not line.endswith(b"\n"):
             return None
         head = json.loads(line)
-        pixels = self._process.stdout.read(head["bytes"])
-        return (head, pixels) if len(pixels) == head["bytes"] else None
+        pixels = bytearray(head["bytes"])
+        return (head, pixels) if out.readinto(pixels) == len(pixels) else None
 
 
-def _sheet(file: SourceFile, head: Mapping[str, Any], pixels: bytes) -> Sheet | BadDocument:
+def _sheet(file: SourceFile, head: Mapping[str, Any], pixels: bytearray) -> Sheet | BadDocument:
     if "bad" in head:
         return BadDocument(file.source, *head["bad"])
     words = tuple(Word(start, end, line, Box(*edges)) for start, end, line, *edges in head["words"])
-    return Sheet(head["page"], Image.frombytes("RGB", head["size"], pixels), head["text"], words)
+    image = Image.frombuffer("RGB", head["size"], pixels, "raw", "RGB", 0, 1)  # Not copied.
+    return Sheet(head["page"], image, head["text"], words)

@@ -22,7 +22,6 @@ from rag_plugins.errors import BadDocument
 from rag_plugins.ingest.sheets import STORED_SIDE, Sheet, attempt, too_many_pages
 from rag_plugins.ingest.text import assemble
 from rag_plugins.ingest.textlayer import text_layer
-from rag_plugins.pictures import MAX_PIXELS
 
 __all__ = ["main"]
 
@@ -42,8 +41,11 @@ LOWEST_DPI = 30
 MAX_SIDE = 32_000
 """Tesseract takes 32767 pixels a side."""
 
+RENDERED = 32_000_000
+"""Pixels of a page. Tesseract takes 27 bytes for each: a gigabyte for the 40 MP that an image may have."""
+
 MEMORY = 900 * 2**20
-"""Bytes. A page of `MAX_PIXELS` takes half of it."""
+"""Bytes. A page of so many pixels takes less than half of it."""
 
 _KILL = 9
 _PDEATHSIG = 1
@@ -56,6 +58,7 @@ def main() -> None:
         request = json.loads(line)
         for head, pixels in _replies(request):
             _send(sys.stdout.buffer, head, pixels)
+            del pixels  # Not while the parent recognises them, and the next page is rendered.
         _send(sys.stdout.buffer, {"done": True}, b"")
 
 
@@ -84,13 +87,13 @@ def _replies(request: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, object],
         return
     with closing(document):
         pages, most = len(document), request["max_pages"]
+        dpi, fine = request["dpi"], request["fine"]
         if pages == 0:
             yield _bad(BadDocument(file, None, "the PDF has no pages")), b""
             return
         yield {"pages": min(pages, most)}, b""
         for number in range(request["first"], min(pages, most) + 1):
-            sheet = attempt(file, number, _sheet, document, file, number, request["dpi"], request["fine"])
-            yield (_bad(sheet), b"") if isinstance(sheet, BadDocument) else _told(sheet)
+            yield _told(attempt(file, number, _sheet, document, file, number, dpi, fine))
         if pages > most:
             yield _bad(too_many_pages(file, most)), b""
 
@@ -99,7 +102,9 @@ def _bad(error: BadDocument) -> dict[str, object]:
     return {"bad": [error.page, error.reason]}
 
 
-def _told(sheet: Sheet) -> tuple[Mapping[str, object], bytes]:
+def _told(sheet: Sheet | BadDocument) -> tuple[Mapping[str, object], bytes]:
+    if isinstance(sheet, BadDocument):
+        return _bad(sheet), b""
     assert sheet.image is not None
     words = [
         (word.start, word.end, word.line, word.box.left, word.box.top, word.box.right, word.box.bottom)
@@ -153,7 +158,7 @@ def _page(document: pdfium.PdfDocument, number: int) -> pdfium.PdfPage:
 def _rendered(page: pdfium.PdfPage, dpi: int, file: str, number: int, side: int = MAX_SIDE) -> Image.Image:
     """At this resolution, or less where the limits of pixels and side ask for it."""
     width, height = page.get_size()
-    limit = min(math.sqrt(MAX_PIXELS / (width * height)), MAX_SIDE / max(width, height))
+    limit = min(math.sqrt(RENDERED / (width * height)), MAX_SIDE / max(width, height))
     if limit * POINTS < LOWEST_DPI:
         raise BadDocument(
             file, number, f"a page of {width / POINTS:.0f} x {height / POINTS:.0f} inches is too large"
