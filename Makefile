@@ -10,7 +10,7 @@ side_by_side := -n auto --maxprocesses 4 --dist loadfile
 help:
 	@echo "make demo    install, ingest the example documents, ask five questions, write demo/report.html"
 	@echo "make test    install with the development tools, run the tests"
-	@echo "make faults  the long tests: processes killed, servers gone, disks full (half an hour)"
+	@echo "make faults  the long tests: processes killed, servers gone, disks full (three quarters of an hour)"
 	@echo "make lint    ruff, pyright, import-linter"
 	@echo "make docs    the pages of docs/ and the reference of the API, into site/"
 	@echo "make format  ruff's own changes"
