@@ -105,6 +105,9 @@ class BadQuery(BadInput):
         self.reason: str = reason
         super().__init__(f"character {position + 1}: {reason}\n  {query}\n  {' ' * position}^")
 
+    def __reduce__(self) -> tuple[type[BadQuery], tuple[str, int, str]]:
+        return BadQuery, (self.query, self.position, self.reason)
+
 
 class QueryTooLong(BadInput):
     """A query that leaves a reranker no room for a passage; queries are never cut."""
@@ -140,6 +143,9 @@ class DataLost(StoreError):
         """`documents`: how many passages of each are lost, by its id."""
         super().__init__(message)
         self.documents = documents
+
+    def __reduce__(self) -> tuple[type[DataLost], tuple[str, dict[str, int]]]:
+        return DataLost, (str(self), dict(self.documents))
 
 
 class StoreLocked(StoreError):

@@ -3,7 +3,7 @@ import pickle
 import pytest
 
 from rag_plugins import errors
-from rag_plugins.errors import BadDocument, MissingExtra, RagPluginsError, require
+from rag_plugins.errors import BadDocument, BadQuery, DataLost, MissingExtra, RagPluginsError, require
 from rag_plugins.text import clean
 
 
@@ -39,6 +39,19 @@ def test_a_bad_document_says_where_and_travels_between_processes():
     assert str(BadDocument("a.pdf", None, "empty file")) == "a.pdf: empty file"
     copy = pickle.loads(pickle.dumps(error))
     assert (copy.file, copy.page, copy.reason) == ("a.pdf", 3, "no text")
+
+
+def test_a_bad_query_travels_between_processes():
+    error = BadQuery('"open', 0, "the quote has no end")
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is BadQuery and str(copy) == str(error)
+
+
+def test_what_is_lost_travels_between_processes():
+    error = DataLost("2 passages are not there", {"a.pdf": 2})
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is DataLost and str(copy) == "2 passages are not there"
+    assert copy.documents == {"a.pdf": 2}
 
 
 def test_clean_keeps_layout_and_drops_what_nothing_can_store():

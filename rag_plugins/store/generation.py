@@ -47,8 +47,11 @@ class Generation:
     @staticmethod
     def recorded(state: State, records: Records, tenant: str) -> bool:
         """Whether what the collection has is what was recorded, or was about to be when someone crashed."""
-        keys = [_key(tenant)] if records is state else [_key(tenant), _coming(tenant)]
-        known = [value for value in records.get_all(keys).values() if value is not None]
+        if records is state:  # One and the same, and others may be writing.
+            return True
+        known = [
+            value for value in records.get_all([_key(tenant), _coming(tenant)]).values() if value is not None
+        ]
         return Generation.stored(state, tenant) in (known or [None])
 
     @staticmethod
