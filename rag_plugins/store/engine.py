@@ -49,6 +49,9 @@ _NOT_LOADED = 101
 _PAUSES = (0.01, 0.05, 0.2, 0.5)
 """Seconds before a call that broke off is made again. It then waits for the server by itself."""
 
+_APPEARING = (0.0, 0.05, 0.1, 0.2, 0.3, 0.35)
+"""Seconds between looks for a collection that somebody else is creating."""
+
 _FILE_TIMEOUT = 600.0  # A file has no network to wait for, and its first sparse search builds all postings.
 
 
@@ -137,6 +140,25 @@ class Engine:
             if wanted:
                 self._ask("create_index", name, index_params=wanted, sync=False)
             self.load(name)
+
+    def ensure(self, name: str, schema: CollectionSchema, index: IndexParams) -> None:
+        """Create it; where somebody else is just doing the same, that one will do."""
+        try:
+            self.create(name, schema, index)
+        except StoreUnavailable:
+            raise
+        except StoreError:
+            if not self._appears(name):
+                raise
+            self.load(name)
+
+    def _appears(self, name: str) -> bool:
+        """Within a second: who creates it may not have done so yet."""
+        for pause in _APPEARING:
+            sleep(pause)
+            if self.has(name):
+                return True
+        return False
 
     def load(self, name: str) -> None:
         """Make a collection ready for reading."""

@@ -38,7 +38,7 @@ class State:
         self._unflushed = 0
         if not engine.has(name):
             schema = text_table()
-            engine.create(name, schema, index_params(schema, ["key"]))
+            engine.ensure(name, schema, index_params(schema, ["key"]))
 
     def get(self, key: str) -> JsonValue | None:
         """The value of a key, None where there is none."""

@@ -155,7 +155,7 @@ class TermTable:
     def _create(self) -> None:
         if not self._there():
             schema = _table()
-            self._engine.create(self._name, schema, index_params(schema, ["tenant", "leg", "surface"]))
+            self._engine.ensure(self._name, schema, index_params(schema, ["tenant", "leg", "surface"]))
             self._exists = True
 
     def _there(self) -> bool:

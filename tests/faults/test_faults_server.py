@@ -16,6 +16,8 @@ from pymilvus import MilvusClient
 
 from rag_plugins import langchain, llama_index, where
 from rag_plugins.errors import StoreError, StoreUnavailable
+from rag_plugins.store.indexes import index_params
+from rag_plugins.store.schema import text_table
 from rag_plugins.vectors import SparseVector
 
 TIMEOUT = 1.0
@@ -316,3 +318,18 @@ def test_what_a_server_lost_before_it_was_recorded_is_written_again(
                 index.add(passages)
         other.close()
         assert lost == [passages[-1].id] * times
+
+
+def test_a_companion_that_somebody_else_is_just_making_is_used(milvus_server, collection, tmp_path):
+    name = f"{collection}_companion"
+    with opened(milvus_server, 30.0, tmp_path, collection) as index:
+        engine, schema = index.store.rows.engine, text_table()
+        made = threading.Thread(target=engine.ensure, args=(name, schema, index_params(schema, ["key"])))
+        made.start()
+        engine.ensure(name, schema, index_params(schema, ["key"]))
+        made.join()
+        engine.ensure(name, schema, index_params(schema, ["key"]))  # It is there already.
+        assert engine.count(name) == 0
+        with pytest.raises(StoreError):
+            engine.ensure("name" * 100, schema, index_params(schema, ["key"]))
+        engine.drop(name)
