@@ -7,10 +7,11 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from time import sleep
 from typing import Any, cast
 
 from rag_plugins.config import IndexConfig, StoreConfig
-from rag_plugins.errors import CollectionMismatch, ConfigError, StoreError
+from rag_plugins.errors import CollectionMismatch, ConfigError, StoreError, StoreUnavailable
 from rag_plugins.store.engine import Engine
 from rag_plugins.store.indexes import Indexes, index_params, layout
 from rag_plugins.store.records import FileRecords, Records, records_of
@@ -23,6 +24,12 @@ __all__ = ["Header", "admit", "claimed", "recorded_legs"]
 _KEY = "header"
 _ABSENT = "nothing"
 _REPAIRED_AT_ONCE = 100
+
+_LOOKS, _BETWEEN = 50, 0.2
+"""How often, and every how many seconds, is looked for the header of a collection that is being made."""
+
+_ABSENT_LOOKS = 5
+"""Looks after which a collection that is not there is not being made."""
 
 _TOO_MANY = re.compile(r"maximum vector field's number should be limited to (\d+)")
 """What a server says of more fields with vectors than its setting proxy.maxVectorFieldNum allows."""
@@ -94,23 +101,63 @@ def recorded_legs(state: State) -> tuple[str, ...]:
 
 
 def _claim(engine: Engine, state: State, records: Records, wanted: Header) -> Header:
-    found = state.get(_KEY)
-    # Lite may have lost the rows of its state: they are recorded apart from it, too.
-    lost = found is None and engine.has(wanted.collection)
-    recorded = records.get_all([_KEY]).get(_KEY) if lost else found
-    _admit(recorded, wanted.collection, tenants=wanted.tenants)
+    found = recorded = state.get(_KEY)
+    if found is None and engine.has(wanted.collection):
+        # Lite may have lost the rows of its state: they are recorded apart from it, too. On a server somebody
+        # else may be just making the collection, and has not said so yet.
+        recorded = (
+            records.get_all([_KEY]).get(_KEY) if engine.address.path else _awaited(engine, state, wanted)
+        )
+    made = None
     if recorded is None:
-        wanted = _create(engine, wanted)
-    else:
-        wanted = _goes_on(wanted, recorded)
-        _check(engine, wanted, recorded)
-        engine.load(wanted.collection)
-        if engine.recovered:
-            _repair(engine, wanted.collection)
-    if found != wanted.to_json():
-        records.put({_KEY: wanted.to_json()})
-        state.put({_KEY: wanted.to_json()})  # Last: a collection without a header was never used.
+        try:
+            made = _create(engine, state, wanted)
+        except StoreUnavailable:
+            raise
+        except StoreError:
+            recorded = None if engine.address.path else _awaited(engine, state, wanted)
+            if recorded is None:
+                raise
+    if made is None:
+        made = _opened(engine, wanted, recorded)
+    if found != made.to_json():
+        records.put({_KEY: made.to_json()})
+        state.put({_KEY: made.to_json()})  # Last: a collection without a header was never used.
+    return made
+
+
+def _opened(engine: Engine, wanted: Header, recorded: JsonValue) -> Header:
+    _admit(recorded, wanted.collection, tenants=wanted.tenants)
+    wanted = _goes_on(wanted, recorded)
+    _check(engine, wanted, recorded)
+    engine.load(wanted.collection)
+    if engine.recovered:
+        _repair(engine, wanted.collection)
     return wanted
+
+
+def _awaited(engine: Engine, state: State, wanted: Header) -> JsonValue | None:
+    """The header of who is just making the collection; None where it has rows, or nobody is making it."""
+    absent = 0
+    for _ in range(_LOOKS):
+        if (found := state.get(_KEY)) is not None:
+            return found
+        absent += not engine.has(wanted.collection)
+        if absent > _ABSENT_LOOKS or _rows(engine, wanted.collection):
+            return state.get(_KEY)  # Rows come after a header.
+        sleep(_BETWEEN)
+    return None
+
+
+def _rows(engine: Engine, name: str) -> int:
+    """None are told of while it is being made."""
+    try:
+        engine.load(name)
+        return engine.count(name)
+    except StoreUnavailable:
+        raise
+    except StoreError:
+        return 0
 
 
 def _admit(recorded: JsonValue, collection: str, *, tenants: bool) -> None:
@@ -140,7 +187,7 @@ def _goes_on(wanted: Header, recorded: JsonValue) -> Header:
     return replace(wanted, fields=fields, indexes={**made, **set_now}, keep_tokens=keeps, tenants=tenants)
 
 
-def _create(engine: Engine, wanted: Header) -> Header:
+def _create(engine: Engine, state: State, wanted: Header) -> Header:
     name = wanted.collection
     if engine.has(name):
         engine.load(name)
@@ -150,6 +197,8 @@ def _create(engine: Engine, wanted: Header) -> Header:
                 f"collection {name!r} on {engine.address} holds {rows} rows and no record of how they were "
                 "made: it is not one of ours, or its record is lost. Choose another collection name"
             )
+        if state.get(_KEY) is not None:
+            raise StoreError(f"collection {name!r} on {engine.address} has just been made: open it again")
         engine.drop(name)
     try:
         _make(engine, wanted)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from faults_workers import added_and_found, attempted, lamps, opened
+from pymilvus import MilvusClient
 
 from rag_plugins import RagIndex, langchain, llama_index
 from rag_plugins.errors import BadInput
@@ -137,6 +138,26 @@ def test_spawned_workers_share_a_server_and_are_told_of_a_files_lock(milvus_serv
             refused.result(60)
         assert [each.result(60) for each in found] == [[f"lamp-{n}"] for n in range(4)]
         assert shared.count() == 4
+
+
+def test_workers_that_start_together_make_one_collection(milvus_server, collection):
+    with ProcessPoolExecutor(3, multiprocessing.get_context("spawn")) as pool:
+        for round in range(4):  # All are started by the second.
+            name = f"{collection}_{round}"
+            found = [pool.submit(added_and_found, milvus_server, name, n) for n in range(3)]
+            assert [each.result(120) for each in found] == [[f"lamp-{n}"] for n in range(3)]
+            with opened(milvus_server, name) as index:
+                assert {passage.caller_id for passage in index.find()} == {"lamp-0", "lamp-1", "lamp-2"}
+
+
+def test_a_collection_that_was_never_finished_is_made_anew(milvus_server, collection, monkeypatch):
+    monkeypatch.setattr("rag_plugins.store.header._LOOKS", 2)
+    client = MilvusClient(milvus_server)
+    client.create_collection(collection, dimension=4)  # Of another shape, empty, without a record.
+    with opened(milvus_server, collection) as index:
+        index.add(lamps(index, range(2)))
+        assert index.count() == 2
+    client.close()
 
 
 FORKED = """
