@@ -241,8 +241,14 @@ class Engine:
             "data": [vector],
             "anns_field": field,
             "search_params": {"metric_type": "IP", "params": dict(params)},
+            "limit": limit,
+            "filter": filter,
+            "output_fields": list(fields),
         }
-        hits = self._ask("search", name, **query, limit=limit, filter=filter, output_fields=list(fields))
+        hits = self._ask("search", name, **query)
+        if not hits[0] and self.lite and not self.address.path:
+            # While another process' rows go from memory to disk, Lite's server has none to show for a moment.
+            hits = self._ask("search", name, **query)
         return [({**hit["entity"], "id": hit["id"]}, float(hit["distance"])) for hit in hits[0]]
 
     def _change(self, method: str, name: str, **arguments: Any) -> None:

@@ -333,3 +333,18 @@ def test_a_companion_that_somebody_else_is_just_making_is_used(milvus_server, co
         with pytest.raises(StoreError):
             engine.ensure("name" * 100, schema, index_params(schema, ["key"]))
         engine.drop(name)
+
+
+def test_a_moment_without_rows_is_none_without_hits(milvus_server, collection, tmp_path, monkeypatch):
+    with opened(milvus_server, 30.0, tmp_path, collection) as index:
+        index.add([index.passage(word, caller_id=word) for word in WORDS[:3]])
+        engine, shown = index.store.rows.engine, []
+
+        def ask(method, name, ask=engine._ask, **arguments):
+            if method == "search":
+                shown.append(name)
+            return [[]] if method == "search" and len(shown) == 1 else ask(method, name, **arguments)
+
+        monkeypatch.setattr(type(engine), "_ask", lambda self, *args, **arguments: ask(*args, **arguments))
+        assert [hit.passage.caller_id for hit in index.search(WORDS[1], k=1)] == [WORDS[1]]
+        assert len(shown) > 1
