@@ -117,12 +117,15 @@ _LAYOUTS: Mapping[TokenPrecision, Callable[[int, int], tuple[int, int]]] = {
 
 def _levelled(matrix: Matrix, bits: int, kept: int) -> bytes:
     """The nearest level of each of the rotated dimensions that are kept, in so many bits."""
-    count, dim = matrix.shape
+    dim = matrix.shape[1]
     turned = (matrix @ rotation(dim)[:, :kept]) * np.sqrt(dim)
+    if bits == 1:
+        return np.packbits(turned >= 0, axis=1).tobytes()
     levels = _LEVELS[bits]
-    codes = np.digitize(turned, (levels[1:] + levels[:-1]) / 2).astype(np.uint8)
-    planes = np.unpackbits(codes[:, :, None], axis=2)[:, :, -bits:]
-    return np.packbits(planes.reshape(count, kept * bits), axis=1).tobytes()
+    codes = np.zeros((len(matrix), -(-kept // 4) * 4), np.uint8)
+    for bound in (levels[1:] + levels[:-1]) / 2:
+        codes[:, :kept] += turned >= bound
+    return (codes[:, 0::4] << 6 | codes[:, 1::4] << 4 | codes[:, 2::4] << 2 | codes[:, 3::4]).tobytes()
 
 
 def _scaled(matrix: Matrix) -> bytes:
