@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Each sets up what it needs, once.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest faults lint docs format clean
+.PHONY: help demo test test-lowest faults lint docs format peers clean
 
 bin := .venv/bin
 
@@ -15,6 +15,7 @@ help:
 	@echo "make docs    the pages of docs/ and the reference of the API, into site/"
 	@echo "make format  ruff's own changes"
 	@echo "make clean   remove the environments and all that was built"
+	@echo "make peers   an environment for what benchmarks.peers measures and does not go with the rest"
 	@echo "make test-lowest   the tests on the lowest versions that pyproject.toml promises"
 
 demo: .venv/.ready-all
@@ -49,9 +50,14 @@ format: .venv/.ready-dev
 .venv/.ready-%: pyproject.toml constraints.txt scripts/setup
 	@./scripts/setup $*
 
+peers: .venv-peers/.ready-peers
+
+.venv-peers/.ready-peers: pyproject.toml scripts/setup
+	@./scripts/setup peers
+
 .venv-lowest/.ready-lowest: requirements-lowest.txt pyproject.toml scripts/setup
 	@./scripts/setup lowest
 
 clean:
-	rm -rf .venv .venv-lowest site build dist demo .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	rm -rf .venv .venv-lowest .venv-peers site build dist demo .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -17,7 +17,9 @@ from rich.progress import track
 from rag_plugins import Config, RagIndex
 from rag_plugins.evaluation import measure
 from rag_plugins.evaluation.beir import TestSet
-from rag_plugins.evaluation.evaluate import Measures, Run, by_document, fill
+from rag_plugins.evaluation.filling import fill
+from rag_plugins.evaluation.judged import by_unit
+from rag_plugins.evaluation.measures import Measures, Run
 from rag_plugins.fusion import Learned, Ranking, fuse
 from rag_plugins.search.outcome import Outcome
 from rag_plugins.search.retriever import HybridRetriever
@@ -133,7 +135,7 @@ class _Judged:
     document: Mapping[str, str]
 
     def ndcg(self, rankings: Mapping[str, Iterable[tuple[str, float]]]) -> float:
-        run: Run = {id: by_document(ranking, self.document) for id, ranking in rankings.items()}
+        run: Run = {id: by_unit(ranking, self.document) for id, ranking in rankings.items()}
         return measure(run, self.tests.qrels, _NDCG)["nDCG@10"]
 
     def fused(

@@ -34,9 +34,9 @@ from tqdm import tqdm
 
 from benchmarks.made import made_texts
 from rag_plugins.config import OcrConfig
-from rag_plugins.evaluation.pages import read_documents
-from rag_plugins.evaluation.rendered import made_page
-from rag_plugins.evaluation.transcription import character_errors, word_recall
+from rag_plugins.evaluation.ceiling.pages import read_documents
+from rag_plugins.evaluation.ceiling.rendered import made_page
+from rag_plugins.evaluation.ceiling.transcription import character_errors, word_recall
 from rag_plugins.ingest.documents import find_documents
 from rag_plugins.ingest.images import image_sheets
 from rag_plugins.ingest.ocr import recognise

@@ -19,10 +19,10 @@ from benchmarks.passages import manual_passages
 from rag_plugins import Config
 from rag_plugins.config import OcrConfig
 from rag_plugins.evaluation.ceiling import NOISE, evaluate_ceiling
-from rag_plugins.evaluation.levels import Ceiling
-from rag_plugins.evaluation.noise import Confusions, measure_confusions
-from rag_plugins.evaluation.pages import read_documents
-from rag_plugins.evaluation.rendered import made_confusions, recognised
+from rag_plugins.evaluation.ceiling.levels import Ceiling
+from rag_plugins.evaluation.ceiling.noise import Confusions, measure_confusions
+from rag_plugins.evaluation.ceiling.pages import read_documents
+from rag_plugins.evaluation.ceiling.rendered import made_confusions, recognised
 from rag_plugins.show.ceiling import show_ceiling
 from rag_plugins.types import JsonValue
 

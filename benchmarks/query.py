@@ -24,7 +24,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.peers import PEERS
+from benchmarks.peers.in_memory import PEERS
 from benchmarks.systems import Figures, Made, ask_model, ask_ours, ask_peer, fill
 from rag_plugins.errors import MissingExtra, ModelNotFound
 

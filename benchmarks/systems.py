@@ -15,7 +15,7 @@ import numpy as np
 from rich.progress import track
 
 from benchmarks.made import Question, WordVectors, made_metadata, made_questions, made_texts
-from benchmarks.peers import PEERS, Collection
+from benchmarks.peers.in_memory import PEERS, Collection
 from rag_plugins import Config, RagIndex, where
 from rag_plugins.config import FusionConfig
 from rag_plugins.filters import Filter

@@ -21,7 +21,7 @@ from benchmarks.fused import Measured, simplex  # noqa: E402
 from benchmarks.fusion import summary  # noqa: E402
 from benchmarks.passages import shortlists  # noqa: E402
 from benchmarks.typos import with_slip  # noqa: E402
-from rag_plugins.evaluation.rendered import made_page  # noqa: E402
+from rag_plugins.evaluation.ceiling.rendered import made_page  # noqa: E402
 from rag_plugins.fusion import Learned  # noqa: E402
 
 TEXTS = {

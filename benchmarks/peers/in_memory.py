@@ -62,7 +62,7 @@ def langchain(made: Collection) -> Ask:
     return ask
 
 
-def llama_index(made: Collection) -> Ask:
+def llama_index(made: Collection, mode: str = "relative_score") -> Ask:
     """QueryFusionRetriever (min-max scores, no generated queries) over FaissVectorStore and BM25Retriever."""
     _need("llama_index.core", "llama_index.retrievers.bm25", "llama_index.vector_stores.faiss")
     import faiss
@@ -95,9 +95,7 @@ def llama_index(made: Collection) -> Ask:
     index = VectorStoreIndex(nodes, storage_context=context, embed_model=Given())
     vectors, words = index.as_retriever(), BM25Retriever(nodes=nodes)
     # The language model is never asked: there is one query.
-    both = QueryFusionRetriever(
-        [vectors, words], llm=MockLLM(), num_queries=1, mode="relative_score", use_async=False
-    )
+    both = QueryFusionRetriever([vectors, words], llm=MockLLM(), num_queries=1, mode=mode, use_async=False)
 
     def ask(question: str, depth: int) -> list[Found]:
         depth = min(depth, len(nodes))  # bm25s refuses more.
@@ -105,6 +103,11 @@ def llama_index(made: Collection) -> Ask:
         return [(hit.node.node_id, hit.node.metadata) for hit in both.retrieve(question)]
 
     return ask
+
+
+def llama_index_rrf(made: Collection) -> Ask:
+    """The same by reciprocal ranks."""
+    return llama_index(made, "reciprocal_rerank")
 
 
 def _need(*modules: str) -> None:
