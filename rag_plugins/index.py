@@ -56,7 +56,8 @@ class RagIndex:
         self.config = config
         self.tenant = tenant
         self.store: MilvusStore = parts.store
-        self._parts = parts
+        self.parts: Parts = parts
+        """What works on the collection, for those who measure and tune it."""
         self._writer = parts.writer
         self._retriever = parts.retriever
         self._indexer = Indexer(parts.writer, parts.store.assets, config, tenant)
@@ -103,12 +104,12 @@ class RagIndex:
 
         "package …", "folder …", "cache" or "hub". Raises `ModelNotFound`; may download.
         """
-        return self._parts.weights
+        return self.parts.weights
 
     @property
     def legs(self) -> Mapping[str, Leg]:
         """What the collection is searched with, by name: the models of its dense legs for one."""
-        return {leg.name: leg for leg in self._parts.legs}
+        return {leg.name: leg for leg in self.parts.legs}
 
     def passage(
         self,
@@ -318,12 +319,12 @@ class RagIndex:
         `leg` is by default the only one; `queries` are by default sentences of the passages. Raises
         `BadInput`, also where there are too few passages to measure, and `ConfigError`.
         """
-        return funnel_of(self._parts.funnels, leg).tune(recall, k, queries)
+        return funnel_of(self.parts.funnels, leg).tune(recall, k, queries)
 
     @property
     def learned(self) -> Learned | None:
         """What fusion knows of the legs: scale, weight and worth of each; None before there is anything."""
-        return self._parts.learned.current
+        return self.parts.learned.current
 
     def learn(self, log: Sequence[str] = ()) -> Learned:
         """Learn anew how legs are to be fused, from queries made of the passages.
@@ -331,7 +332,7 @@ class RagIndex:
         It is done after ingestion anyway; `log` has queries that were really asked, which these are made to
         resemble. Raises `BadInput` below 20 passages.
         """
-        return self._parts.fusion.learn(log)
+        return self.parts.fusion.learn(log)
 
     def learn_from(self, queries: Mapping[str, str], relevant: Mapping[str, Mapping[str, int]]) -> Learned:
         """Learn it from queries that somebody judged, or whose hits were chosen; that stays until `learn`.
@@ -339,7 +340,7 @@ class RagIndex:
         `relevant` has grades by id of query and document (`doc_id`); a document stands where its best passage
         does. Raises `BadInput` below 20 queries with a relevant document here.
         """
-        return self._parts.fusion.learn_from(queries, relevant)
+        return self.parts.fusion.learn_from(queries, relevant)
 
     def mine_dictionary(self) -> DomainDictionary:
         """A first domain dictionary, made of what retrieval reads of the collection: see `lexical.mining`.

@@ -13,11 +13,12 @@ from rag_plugins import __version__
 from rag_plugins.cli.chatting import chat
 from rag_plugins.cli.collection import dictionary, ingest, search
 from rag_plugins.cli.doctor import doctor
-from rag_plugins.cli.measuring import demo, evaluate, presets
+from rag_plugins.cli.evaluating import evaluate
 from rag_plugins.cli.migrating import migrate
 from rag_plugins.cli.probing import probe
 from rag_plugins.cli.ranking import rank, score
 from rag_plugins.cli.rereading import reread
+from rag_plugins.cli.showing import demo, presets
 from rag_plugins.cli.tuning import tune
 from rag_plugins.errors import RagPluginsError
 

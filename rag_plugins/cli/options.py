@@ -21,6 +21,7 @@ __all__ = [
     "Preset",
     "Tenant",
     "existing",
+    "is_set",
     "make_filter",
     "print_json",
     "read_config",
@@ -38,6 +39,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="End with the result as JSO
 def print_json(value: Mapping[str, JsonValue]) -> None:
     """One line, the last of a command that was asked for it."""
     typer.echo(json.dumps(value, ensure_ascii=False))
+
+
+def is_set(target: str) -> bool:
+    """Whether it is a folder with judged queries: a database is a folder, too."""
+    return any((Path(target) / name).is_file() for name in ("corpus.jsonl", "queries.jsonl", "qrels.tsv"))
 
 
 def existing(db: str) -> None:

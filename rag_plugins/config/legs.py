@@ -60,13 +60,21 @@ Language = Literal[
 """Languages that are stemmed; none stems nothing."""
 
 
-class DenseLeg(Frozen):
+class _Leg(Frozen):
+    """What every leg has, beside its kind and its name."""
+
+    weight: Weight | None = None
+    depth: Annotated[
+        int | None, Field(ge=1, le=16384, description="hits it gives; default: fusion.depth")
+    ] = None
+
+
+class DenseLeg(_Leg):
     """Vectors of a bi-encoder. Prompts, pooling and length default to the model's preset."""
 
     kind: Literal["dense"] = "dense"
     name: LegName = "dense"
     model: str = "all-MiniLM-L6-v2"
-    weight: Weight | None = None
     query_prompt: str | None = None
     document_prompt: str | None = None
     pooling: Literal["mean", "cls", "lasttoken"] | None = None
@@ -95,12 +103,11 @@ class DenseLeg(Frozen):
     ] = None
 
 
-class Bm25Leg(Frozen):
+class Bm25Leg(_Leg):
     """BM25 over the terms of the text views, with the recall rules and a domain dictionary."""
 
     kind: Literal["bm25"] = "bm25"
     name: LegName = "bm25"
-    weight: Weight | None = None
     k1: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.2
     b: Share = 0.75
     analysis: Annotated[
@@ -123,34 +130,31 @@ class Bm25Leg(Frozen):
     max_expansions: Annotated[int, Field(ge=1, le=1024, description="terms a rule may stand for")] = 128
 
 
-class SparseLeg(Frozen):
+class SparseLeg(_Leg):
     """Learned sparse vectors: SPLADE, inference-free models, or the lexical weights of BGE-M3."""
 
     kind: Literal["sparse"] = "sparse"
     name: LegName = "sparse"
     model: str
-    weight: Weight | None = None
     query_terms: Annotated[int | None, Field(ge=1, description="the strongest so many terms of a query")] = 64
     document_terms: Annotated[int | None, Field(ge=1, description="the same of a passage")] = 256
     max_length: Annotated[int | None, Field(gt=0, description="tokens")] = None
     device: str | None = None
 
 
-class RobustLeg(Frozen):
+class RobustLeg(_Leg):
     """Terms as badly recognised text may hold them: character n-grams, and words that look alike."""
 
     kind: Literal["robust"] = "robust"
     name: LegName = "robust"
-    weight: Weight | None = None
 
 
-class ImageLeg(Frozen):
+class ImageLeg(_Leg):
     """One vector an image of page or region, by a model that puts texts and images into one space."""
 
     kind: Literal["image"] = "image"
     name: LegName = "image"
     model: str
-    weight: Weight | None = None
     query_prompt: str | None = None
     device: str | None = None
     funnel: Annotated[FunnelSetting, Field(description="stages of the search, by prefixes of vectors")] = (
@@ -165,13 +169,12 @@ class ImageLeg(Frozen):
     code_revision: Annotated[str | None, Field(pattern=r"^[0-9a-f]{40}$")] = None
 
 
-class PageTokensLeg(Frozen):
+class PageTokensLeg(_Leg):
     """A vector a patch of the page (ColPali and its kin): a first pass by one vector a page, then MaxSim."""
 
     kind: Literal["page-tokens"] = "page-tokens"
     name: LegName = "page_tokens"
     model: str
-    weight: Weight | None = None
     device: str | None = None
     pool: Annotated[int, Field(ge=1, description="patches that become one vector, about; 1: none do")] = 3
     keep: Annotated[

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
-
-from rag_plugins.demo.view import AnswerView, look
 from rag_plugins.errors import BadDocument
+from rag_plugins.evidence.html import render, write
+from rag_plugins.evidence.views import AnswerView, look
 from rag_plugins.types import Hit
 
 __all__ = ["Answer", "Fact", "Report", "render_report", "write_report"]
@@ -53,29 +51,15 @@ class Report:
 
 def render_report(report: Report) -> str:
     """The page as HTML. Raises `MissingExtra` where there are images and Pillow is absent."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    return render(
+        __package__ or __name__, "report.html.j2", report.title, report=report, views=_views(report)
     )
-    environment.filters["score"] = _score
-    template = environment.from_string(
-        files(__package__ or __name__).joinpath("report.html.j2").read_text(encoding="utf-8")
-    )
-    return template.render(report=report, views=_views(report))
 
 
 def write_report(report: Report, path: str | Path) -> Path:
     """Write the page, folders included; the absolute path."""
-    target = Path(path).resolve()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # OCR of foreign files may carry lone surrogates, which no encoding takes.
-    target.write_text(render_report(report), encoding="utf-8", errors="replace")
-    return target
+    return write(render_report(report), path)
 
 
 def _views(report: Report) -> list[AnswerView]:
     return [look(answer.question, answer.hits, answer.image, answer.remark) for answer in report.answers]
-
-
-def _score(value: float) -> str:
-    """Three significant digits or so, whatever the stage's scale."""
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"

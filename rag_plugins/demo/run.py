@@ -15,8 +15,8 @@ from rag_plugins.demo.examples import QUESTIONS, Question, example_documents
 from rag_plugins.demo.facts import ingestion_facts, part_facts
 from rag_plugins.demo.report import Answer, Report, write_report
 from rag_plugins.demo.terminal import show_answer, show_summary
-from rag_plugins.demo.view import look
 from rag_plugins.errors import MissingProgram, require
+from rag_plugins.evidence.views import look
 from rag_plugins.index import RagIndex
 from rag_plugins.ingest.indexer import IngestSummary
 

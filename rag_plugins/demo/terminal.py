@@ -9,8 +9,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from rag_plugins.demo.view import AnswerView, HitRow
 from rag_plugins.evidence import StageRow
+from rag_plugins.evidence.views import AnswerView, HitRow
 from rag_plugins.ingest.indexer import IngestSummary
 
 __all__ = ["show_answer", "show_summary"]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Literal, TypeAlias
 
 from rag_plugins.errors import BadInput, require
@@ -14,7 +16,16 @@ from rag_plugins.ingest.chunking import retrieval_text
 from rag_plugins.ingest.text import CJK
 from rag_plugins.types import JsonValue
 
-__all__ = ["AnswerFrom", "Material", "Reader", "Replies", "as_reader", "contains", "read_answers"]
+__all__ = [
+    "AnswerFrom",
+    "Material",
+    "Reader",
+    "Replies",
+    "Texts",
+    "as_reader",
+    "contains",
+    "read_answers",
+]
 
 AnswerFrom: TypeAlias = Literal["ocr", "image", "both"]
 """What the LLM is given of the pages found: their LLM text, their images, or both."""
@@ -49,6 +60,29 @@ def contains(text: str, answers: Iterable[str]) -> bool:
 def _words(text: str) -> str:
     folded = unicodedata.normalize("NFKC", retrieval_text(text)).casefold()
     return "".join(f"\n{token}" for token in _TOKEN.findall(folded)) + "\n"
+
+
+class Texts:
+    """Many texts as one, so that an answer is looked for once."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._ids = list(texts)
+        # No word has a NUL: an answer cannot reach from one text into the next.
+        words = [f"\n\0{_words(text)}" for text in texts.values()]
+        self._starts = [0, *accumulate(map(len, words))]
+        self._all = "".join(words)
+
+    def __bool__(self) -> bool:
+        return bool(self._ids)
+
+    def holding(self, answer: str) -> Iterator[str]:
+        """The texts that an answer stands in, word by word."""
+        wanted = _words(answer)
+        place = self._all.find(wanted) if wanted.strip() else -1
+        while place >= 0:
+            text = bisect_right(self._starts, place) - 1
+            yield self._ids[text]
+            place = self._all.find(wanted, self._starts[text + 1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rag_plugins.errors import BadDocument
 
-__all__ = ["TestSet", "read_folder", "read_lines"]
+__all__ = ["TestSet", "read_folder", "read_lines", "read_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class TestSet:
     corpus: dict[str, str]
     queries: dict[str, str]
     qrels: dict[str, dict[str, int]]
+    answers: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
     def sample(self, queries: int | None) -> TestSet:
         """At most so many of the queries that have a relevant document; drawn with a fixed seed."""
@@ -31,6 +32,7 @@ class TestSet:
             self.corpus,
             {id: self.queries[id] for id in judged},
             {id: self.qrels[id] for id in judged},
+            {id: self.answers[id] for id in judged if id in self.answers},
         )
 
 
@@ -41,16 +43,19 @@ def read_folder(folder: str | Path, *, corpus: bool = True) -> TestSet:
     """
     folder = Path(folder)
     lines = read_lines(folder / "corpus.jsonl", "_id", "text") if corpus else ()
+    texts = {line["_id"]: f"{line.get('title') or ''}\n{line['text']}".strip() for line in lines}
+    asked = list(read_lines(folder / "queries.jsonl", "_id", "text"))
     return TestSet(
-        corpus={line["_id"]: f"{line.get('title') or ''}\n{line['text']}".strip() for line in lines},
-        queries={line["_id"]: line["text"] for line in read_lines(folder / "queries.jsonl", "_id", "text")},
+        corpus=texts,
+        queries={line["_id"]: line["text"] for line in asked},
         qrels=_qrels(folder / "qrels.tsv"),
+        answers={line["_id"]: found for line in asked if (found := _answers(line))},
     )
 
 
 def read_lines(path: Path, *keys: str) -> Iterator[dict[str, Any]]:
     """The objects of a file of JSON lines, each with texts under these keys. Raises `BadDocument`."""
-    for number, line in enumerate(_text(path).split("\n"), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -66,10 +71,17 @@ def read_lines(path: Path, *keys: str) -> Iterator[dict[str, Any]]:
         yield value
 
 
+def _answers(line: dict[str, Any]) -> tuple[str, ...]:
+    answers = line.get("answers") or []
+    if not isinstance(answers, list):
+        raise BadDocument("queries.jsonl", None, f"answers of {line['_id']!r}: expected a list of strings")
+    return tuple(str(answer) for answer in answers if answer)
+
+
 def _qrels(path: Path) -> dict[str, dict[str, int]]:
     """`query-id <tab> corpus-id <tab> score`, with or without a head line."""
     qrels: dict[str, dict[str, int]] = {}
-    for number, line in enumerate(_text(path).splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         fields = line.split("\t")
         if not line.strip() or (number == 1 and fields[-1] == "score"):
             continue
@@ -90,8 +102,9 @@ def _grade(text: str) -> int:
     return grade
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """A text file in UTF-8, with or without a byte order mark. Raises `BadDocument`."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise BadDocument(path.name, None, f"cannot be read in {path.parent}: {error}") from error

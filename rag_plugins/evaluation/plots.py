@@ -13,12 +13,13 @@ from rag_plugins.funnel.trials import Trial
 from rag_plugins.funnel.tuning import Tuning
 
 if TYPE_CHECKING:
-    from rag_plugins.evaluation.blending import Blend
-    from rag_plugins.evaluation.calibration import Calibration
-    from rag_plugins.evaluation.levels import Ceiling, Level
-    from rag_plugins.evaluation.reranking import RerankTuning
+    from rag_plugins.evaluation.ceiling.levels import Ceiling, Level
+    from rag_plugins.evaluation.tuning.blending import Blend
+    from rag_plugins.evaluation.tuning.calibration import Calibration
+    from rag_plugins.evaluation.tuning.pipeline import PipelineTuning
+    from rag_plugins.evaluation.tuning.reranking import RerankTuning
 
-__all__ = ["plot_ceiling", "plot_reranking", "plot_tuning"]
+__all__ = ["plot_ceiling", "plot_pipeline", "plot_reranking", "plot_tuning"]
 
 _BELOW = 0.2
 """How far below the target recall is of interest."""
@@ -65,6 +66,34 @@ def plot_reranking(tuning: RerankTuning, path: Path) -> None:
         draw(axes)
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
+    _save(figure, path)
+
+
+def plot_pipeline(tuning: PipelineTuning, path: Path) -> None:
+    """What was tried, the measure against the milliseconds of a query: before, found, and what is allowed.
+
+    As `plot_tuning` has it for `path` and errors.
+    """
+    figures: Any = require("matplotlib.figure", extra="evaluation")
+    figure = figures.Figure(figsize=(9, 5.5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.scatter(
+        [each.milliseconds for each in tuning.tried],
+        [each.value for each in tuning.tried],
+        s=14,
+        alpha=0.5,
+        label=f"{len(tuning.tried)} tried",
+    )
+    best = max(tuning.tried, key=lambda each: each.value)
+    for label, one, colour in (("before", tuning.default, "black"), ("the best", best, "red")):
+        axes.scatter([one.milliseconds], [one.value], marker="*", s=180, color=colour, label=label, zorder=3)
+    if tuning.budget_ms is not None:
+        axes.axvline(tuning.budget_ms, color="0.5", linestyle="--", linewidth=1, label="the most allowed")
+    axes.set_xlabel("milliseconds of a query, estimated")
+    axes.set_ylabel(f"{tuning.measure}, on the queries tuned on")
+    axes.set_title("" if tuning.better else "kept as it was: no gain on the queries held back")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right", fontsize="small")
     _save(figure, path)
 
 

@@ -128,6 +128,12 @@ class ResidentTerms:
         allowed = None if filter is None else self._allowed(filter)
         return postings.search(plan, limit, self._encoder.saturation, allowed)
 
+    def scored_by(self, encoder: Bm25Encoder) -> ResidentTerms:
+        """The same postings under another encoder's k1 and b; the analysis must be the same."""
+        other = copy(self)
+        other._encoder = encoder
+        return other
+
     def _allowed(self, filter: Filter) -> Callable[[Segment], Mask]:
         places, holds = self._store.located(filter)
         return lambda segment: segment.holding(places, holds)

@@ -8,6 +8,7 @@ from rag_plugins.config import Bm25Leg, RobustLeg
 from rag_plugins.filters import Filter
 from rag_plugins.lexical.compile import compile_plan
 from rag_plugins.lexical.plan import Plan, TermIndex
+from rag_plugins.lexical.resident import ResidentTerms
 from rag_plugins.lexical.robust import ngrams_as_one, robust_plan
 from rag_plugins.lexical.rules import Query
 from rag_plugins.lexical.scoring import contributions
@@ -25,6 +26,14 @@ class LexicalSearch:
         self.encoder = encoder
         self.index = index
         self._leg = leg
+
+    def with_saturation(self, k1: float, b: float) -> LexicalSearch | None:
+        """The same search under another k1 and b; None where stored weights have them in them."""
+        if not isinstance(self.index, ResidentTerms) or not isinstance(self._leg, Bm25Leg):
+            return None
+        encoder = self.encoder.with_saturation(k1, b)
+        leg = self._leg.model_copy(update={"k1": k1, "b": b})
+        return LexicalSearch(encoder, leg, self.index.scored_by(encoder))
 
     def search(
         self, query: Query | str, limit: int, filter: Filter | None = None

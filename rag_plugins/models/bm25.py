@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from functools import cache, lru_cache
 from typing import TypeVar
 
@@ -64,6 +65,12 @@ class Bm25Encoder:
         )
         self._in = cache(self._in_language)
         self.statistics: Bm25Statistics = statistics or Bm25Statistics()
+
+    def with_saturation(self, k1: float, b: float) -> Bm25Encoder:
+        """The same terms and statistics under another k1 and b."""
+        other = copy(self)
+        other._leg = self._leg.model_copy(update={"k1": k1, "b": b})
+        return other
 
     @property
     def analyser(self) -> Analysis:

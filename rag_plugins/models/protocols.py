@@ -153,7 +153,7 @@ class Leg:
 
     `weight` is the user's own, None where the collection is to say. `reads` says which views it embeds; a
     passage without such a view has no vector here and is not found. `robust` to errors of recognition: a
-    passage that was read badly is weighed by such legs.
+    passage that was read badly is weighed by such legs. `depth`: the hits it gives, None for as many as all.
     """
 
     name: str
@@ -162,6 +162,7 @@ class Leg:
     weight: float | None = None
     reads: Literal["text", "image"] = "text"
     robust: bool = False
+    depth: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from rag_plugins.search.reranking import Reranked, Reranking, RerankStage, below
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.types import EmbedImage, View, embed_text
 
-__all__ = ["Cascade"]
+__all__ = ["Cascade", "Shortlist"]
 
 
 class Cascade:
@@ -28,7 +28,7 @@ class Cascade:
 
         A stage for which the query is too long leaves the ranking as it is, and a notice.
         """
-        shortlist = _Shortlist(self._store)
+        shortlist = Shortlist(self._store)
         for name, stage in self._stages.items():
             before, depth = outcome.final, stage.settings.depth
             with outcome.timed("fetch"):
@@ -94,7 +94,7 @@ def _nothing(_: str) -> None:
     """The image of a passage, for a reranker that reads none."""
 
 
-class _Shortlist:
+class Shortlist:
     """What rerankers may read of passages; what several stages read is fetched once."""
 
     def __init__(self, store: MilvusStore) -> None:

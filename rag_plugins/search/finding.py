@@ -23,7 +23,7 @@ __all__ = ["Asking", "Finder"]
 class Asking:
     """What all queries of one search have in common; `named`: the user asked for these legs.
 
-    `vectors` by leg are the first query's.
+    `depth` is the hits of a leg that has none of its own; `vectors` by leg are the first query's.
     """
 
     legs: Sequence[Leg]
@@ -85,7 +85,8 @@ class Finder:
         self, outcome: Outcome, leg: Leg, vector: FloatArray | SparseVector | None, asking: Asking
     ) -> None:
         with outcome.timed(leg.name, "leg", {"rag_plugins.leg": leg.name}) as current:
-            found = self._legs.rank(leg, outcome.query, vector, asking.depth, asking.filter, asking.exact)
+            depth = leg.depth or asking.depth
+            found = self._legs.rank(leg, outcome.query, vector, depth, asking.filter, asking.exact)
             current.set_attribute("rag_plugins.found", len(found.ranking))
         outcome.rankings[leg.name] = found.ranking
         outcome.notices += found.notices

@@ -54,7 +54,7 @@ class Fuser:
     def fuse(
         self, legs: Sequence[Leg], weights: Mapping[str, LegWeight], outcome: Outcome, depth: int
     ) -> None:
-        """Fuse the outcome's rankings, lists of at most `depth`, of these legs."""
+        """Fuse the outcome's rankings of these legs: lists of at most `depth`, or a leg's own."""
         with outcome.timed("fusion"):
             learned = self.learned(legs)
             outcome.reasons = {name: weight.why for name, weight in weights.items()}
@@ -64,7 +64,8 @@ class Fuser:
             if learned:
                 outcome.fusion = "adaptive"
                 scales = {name: learned.legs[name].scale for name in given}
-                nats = {name: evidence(outcome.rankings[name], scales[name], depth) for name in given}
+                deep = {leg.name: leg.depth or depth for leg in legs}
+                nats = {name: evidence(outcome.rankings[name], scales[name], deep[name]) for name in given}
                 outcome.fused = add_up(nats, given, outcome.shifted)
             else:
                 outcome.fusion = self._plain_method

@@ -12,8 +12,8 @@ from rich.text import Text
 from rag_plugins.show.tables import listing
 
 if TYPE_CHECKING:
-    from rag_plugins.evaluation.levels import Ceiling, Level
-    from rag_plugins.evaluation.transcription import Transcription
+    from rag_plugins.evaluation.ceiling.levels import Ceiling, Level
+    from rag_plugins.evaluation.ceiling.transcription import Transcription
 
 __all__ = ["show_ceiling"]
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from rag_plugins.config import Config
 from rag_plugins.errors import CollectionMismatch
-from rag_plugins.evaluation.fusing import settled
+from rag_plugins.evaluation.tuning.fusing import settled
 from rag_plugins.fusion import FEWEST, Learned, LegWorth, NormalTail, Scale, shares
 from rag_plugins.ingest.weighing import ENOUGH
 from rag_plugins.show.tables import listing

@@ -11,7 +11,7 @@ from rich.table import Table
 from rag_plugins.show.tables import listing
 
 if TYPE_CHECKING:
-    from rag_plugins.evaluation import Evaluation, FunnelUse
+    from rag_plugins.evaluation import Containment, Evaluation, FunnelUse, Judged
     from rag_plugins.evaluation.probe import Probe
     from rag_plugins.funnel import Funnel
     from rag_plugins.funnel.tuning import Tuning
@@ -20,33 +20,60 @@ __all__ = ["show_evaluation", "show_probe", "show_tuning"]
 
 
 def show_evaluation(result: Evaluation) -> None:
-    """A line a stage, a column a measure, funnels on and off; then the funnels and the times."""
+    """A line a stage, a column a measure, funnels on and off; funnels, times, what became of answers."""
     console = Console()
-    table = Table(title=f"{result.queries} queries, {result.passages} passages")
+    made = {"known items": ", made of the passages", "LLM": ", made by an LLM"}
+    title = f"{result.queries} queries{made.get(result.judged.source, '')}, {result.passages} passages"
+    table = Table(title=title)
     table.add_column("stage", overflow="fold")  # Where there is no room, a model's long name gives way.
-    for measure in result.stages.fused:
+    for measure in result.measures:
         table.add_column(measure, justify="right", no_wrap=True)
     for name, values in _stage_rows(result):
         table.add_row(name, *(f"{value:.3f}" for value in values.values()))
     console.print(table)
     for leg, use in result.funnels.items():
         console.print(f"{leg}: {_funnel(use)}", highlight=False)
-    times = ", ".join(f"{stage} {ms:.1f}" for stage, ms in result.ms_per_query.items())
-    console.print(f"p50 ms per query: {times}", highlight=False)
+    for figure, values in (("p50", result.ms_per_query), ("p95", result.ms_p95)):
+        times = ", ".join(f"{stage} {ms:.1f}" for stage, ms in values.items())
+        console.print(f"{figure} ms per query: {times}", highlight=False)
+    if result.containment:
+        _show_containment(console, result.containment)
+    _show_left_out(console, result.judged)
+
+
+def _show_containment(console: Console, found: Containment) -> None:
+    table = listing(
+        f"The answer is there, of {found.questions} questions with known answers", "step", *found.found
+    )
+    table.add_row("in a passage of the collection", *(f"{found.transcribed:.3f}" for _ in found.found))
+    table.add_row("in the ten best hits", *(f"{share:.3f}" for share in found.found.values()))
+    for budget in next(iter(found.contexts.values())):
+        shares = (f"{found.contexts[stage][budget]:.3f}" for stage in found.found)
+        table.add_row(f"in a context of {budget} tokens", *shares)
+    console.print(table)
+
+
+def _show_left_out(console: Console, judged: Judged) -> None:
+    def told(text: str) -> None:
+        console.print(text, highlight=False, markup=False)
+
+    if judged.source == "known items":
+        told("Made queries compare settings; they favour words, and do not say how good answers are.")
+    if judged.unheard:
+        first = judged.queries[judged.unheard[0]]
+        told(f"{len(judged.unheard)} questions have an answer that stands in no passage; the first: {first}")
+    if judged.absent:
+        first = next(iter(judged.absent.values()))
+        told(f"{len(judged.absent)} questions are about what is not in the collection; the first: {first}")
 
 
 def _stage_rows(result: Evaluation) -> Iterator[tuple[str, Mapping[str, float]]]:
     """Each stage, and below it the same without funnels where that may differ."""
-    on, off = result.stages, result.funnel_off
-    stages = [
-        *((name, values, off and off.legs.get(name)) for name, values in on.legs.items()),
-        ("fused", on.fused, off and off.fused),
-        *((f"reranked by {name}", values, off and off.reranks[name]) for name, values in on.reranks.items()),
-    ]
-    for name, values, without in stages:
-        yield name, values
-        if without is not None:
-            yield f"{name}, funnel off", without
+    for stage in result.stages.all:
+        yield stage.label, stage.means
+        without = result.funnel_off and result.funnel_off.named(stage.label)
+        if without:
+            yield f"{stage.label}, funnel off", without.means
 
 
 def _funnel(use: FunnelUse | None) -> str:

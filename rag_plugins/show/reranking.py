@@ -11,9 +11,9 @@ from rich.text import Text
 from rag_plugins.show.tables import listing
 
 if TYPE_CHECKING:
-    from rag_plugins.evaluation.blending import Blend
-    from rag_plugins.evaluation.calibration import Calibration
-    from rag_plugins.evaluation.reranking import RerankTuning
+    from rag_plugins.evaluation.tuning.blending import Blend
+    from rag_plugins.evaluation.tuning.calibration import Calibration
+    from rag_plugins.evaluation.tuning.reranking import RerankTuning
 
 __all__ = ["show_reranking"]
 

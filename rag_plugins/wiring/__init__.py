@@ -63,6 +63,8 @@ class Parts:
 
     store: MilvusStore
     legs: Sequence[Leg]
+    search: LegSearch
+    stages: Sequence[RerankStage]
     retriever: HybridRetriever
     writer: Writer
     funnels: Sequence[FunnelKeeper]
@@ -142,7 +144,7 @@ def wire(
     encoders = [leg.encoder for leg in legs if leg.name not in given]
     own = [stage.reranker for stage in stages if not isinstance(stage.settings, GivenRerankerConfig)]
     models = [model for model in (*encoders, *own) if isinstance(model, Model)]
-    return Parts(store, legs, retriever, writer, funnels, fusion, record, models)
+    return Parts(store, legs, searched, stages, retriever, writer, funnels, fusion, record, models)
 
 
 def _stage(

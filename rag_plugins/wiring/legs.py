@@ -90,6 +90,7 @@ def _leg(
         config.weight,
         reads="image" if config.kind in ("image", "page-tokens") else "text",
         robust=config.kind in ("robust", "image", "page-tokens"),
+        depth=config.depth,
     )
 
 

@@ -13,10 +13,10 @@ import numpy as np
 from rag_plugins.config import Config, CrossEncoderConfig, RerankerConfig
 from rag_plugins.errors import BadInput, ConfigError
 from rag_plugins.evaluation.beir import read_folder
-from rag_plugins.evaluation.blending import SHARES, Blend
-from rag_plugins.evaluation.calibration import Calibration, calibration
-from rag_plugins.evaluation.evaluate import measure_each
-from rag_plugins.evaluation.readings import Counts, Readings, read_stage
+from rag_plugins.evaluation.measures import measure_each
+from rag_plugins.evaluation.tuning.blending import SHARES, Blend
+from rag_plugins.evaluation.tuning.calibration import Calibration, calibration
+from rag_plugins.evaluation.tuning.readings import Counts, Readings, read_stage
 from rag_plugins.index import RagIndex
 from rag_plugins.models.protocols import Encoder
 from rag_plugins.models.rerank.calibration import calibrate as calibrated

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag_plugins.errors import BadInput
-from rag_plugins.evaluation.curves import Curve, Floats, fitted
+from rag_plugins.evaluation.tuning.curves import Curve, Floats, fitted
 from rag_plugins.models.rerank.calibration import calibrate
 from rag_plugins.types import JsonValue
 from rag_plugins.vectors import FloatArray

@@ -11,8 +11,9 @@ from tqdm import tqdm
 from rag_plugins.config import RerankerConfig
 from rag_plugins.errors import BadInput
 from rag_plugins.evaluation.beir import TestSet
-from rag_plugins.evaluation.calibration import Pairs, Scaling
-from rag_plugins.evaluation.evaluate import Run, by_document
+from rag_plugins.evaluation.judged import by_unit
+from rag_plugins.evaluation.measures import Run
+from rag_plugins.evaluation.tuning.calibration import Pairs, Scaling
 from rag_plugins.fusion import Ranking
 from rag_plugins.index import RagIndex
 from rag_plugins.models.protocols import Scores
@@ -112,9 +113,7 @@ class Readings:
 
     def run(self, settings: RerankerConfig) -> Run:
         """Documents by query, had the stage this blend."""
-        return {
-            query: by_document(self.readings[query].blended(settings), self.document) for query in self.qrels
-        }
+        return {query: by_unit(self.readings[query].blended(settings), self.document) for query in self.qrels}
 
 
 def _plain(scores: FloatArray, probabilities: list[float | None]) -> tuple[FloatArray, Scaling]:

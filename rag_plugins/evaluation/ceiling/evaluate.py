@@ -15,12 +15,14 @@ from rag_plugins.config import Config, ImageLeg, LegConfig, PageTokensLeg, Robus
 from rag_plugins.context import format_context
 from rag_plugins.errors import BadDocument, BadInput
 from rag_plugins.evaluation.answers import AnswerFrom, Material, Reader, Replies, contains, read_answers
-from rag_plugins.evaluation.evaluate import Measures, by_document, fill, measure
-from rag_plugins.evaluation.levels import Ceiling, Found, Level
-from rag_plugins.evaluation.noise import Confusions, measure_confusions, noisy
-from rag_plugins.evaluation.pages import DocumentSet, read_documents
-from rag_plugins.evaluation.rendered import made_confusions
-from rag_plugins.evaluation.transcription import Transcription, character_errors, recognised_texts
+from rag_plugins.evaluation.ceiling.levels import Ceiling, Found, Level
+from rag_plugins.evaluation.ceiling.noise import Confusions, measure_confusions, noisy
+from rag_plugins.evaluation.ceiling.pages import DocumentSet, read_documents
+from rag_plugins.evaluation.ceiling.rendered import made_confusions
+from rag_plugins.evaluation.ceiling.transcription import Transcription, character_errors, recognised_texts
+from rag_plugins.evaluation.filling import fill
+from rag_plugins.evaluation.judged import by_unit
+from rag_plugins.evaluation.measures import Measures, measure
 from rag_plugins.index import RagIndex
 from rag_plugins.models.protocols import Encoder, ImageEncoder
 from rag_plugins.types import Passage
@@ -156,7 +158,7 @@ class _Collections:
         outcomes = {id: index.run(text, _K) for id, text in bar}
 
         def ndcg(rankings: Mapping[str, Iterable[tuple[str, float]]]) -> float:
-            run = {query: by_document(ranking, document) for query, ranking in rankings.items()}
+            run = {query: by_unit(ranking, document) for query, ranking in rankings.items()}
             return measure(run, tests.qrels, _NDCG)["nDCG@5"]
 
         names = dict.fromkeys(name for outcome in outcomes.values() for name in outcome.rankings)

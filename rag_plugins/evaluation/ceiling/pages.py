@@ -46,14 +46,18 @@ def read_documents(folder: str | Path, queries: int | None = None) -> DocumentSe
     lines = {line["_id"]: line for line in read_lines(folder / "corpus.jsonl", "_id", "text")}
     images = {id: _image(folder, line) for id, line in lines.items() if line.get("image")}
     texts = {id: str(lines[id]["text"]) if id in images else text for id, text in tests.corpus.items()}
-    asked = [line for line in read_lines(folder / "queries.jsonl", "_id") if line["_id"] in tests.queries]
-    answers = {line["_id"]: _answers(line) for line in asked}
+    asked = read_lines(folder / "queries.jsonl", "_id")
+    sentences = {
+        line["_id"]: (str(line["sentence"]),)
+        for line in asked
+        if line["_id"] in tests.queries and line.get("sentence")
+    }
     return DocumentSet(
         folder=folder,
         tests=TestSet(texts, tests.queries, tests.qrels),
         images=images,
-        answers={id: found for id, found in answers.items() if found},
-        asked=frozenset(line["_id"] for line in asked if line.get("answers")),
+        answers=sentences | tests.answers,
+        asked=frozenset(tests.answers),
         sources={path.relative_to(folder).as_posix(): id for id, path in images.items()},
     )
 
@@ -64,10 +68,3 @@ def _image(folder: Path, line: Mapping[str, Any]) -> Path:
         if path.is_file() and path.resolve().is_relative_to(folder):
             return path
     raise BadDocument(str(line["image"]), None, f"the image of {line['_id']!r} is no file in {folder}")
-
-
-def _answers(line: Mapping[str, Any]) -> tuple[str, ...]:
-    answers = line.get("answers") or [line.get("sentence")]
-    if not isinstance(answers, list):
-        raise BadDocument("queries.jsonl", None, f"answers of {line['_id']!r}: expected a list of strings")
-    return tuple(str(answer) for answer in answers if answer)

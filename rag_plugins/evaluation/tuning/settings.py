@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ from uuid import uuid4
 import tomlkit
 from tomlkit import TOMLDocument
 
-from rag_plugins.config import Config, DenseLeg, LegConfig, RerankerConfig
+from rag_plugins.config import Config, DenseLeg, FusionConfig, LegConfig, RerankerConfig
 from rag_plugins.errors import ConfigError
 from rag_plugins.funnel import Funnel
 
-__all__ = ["write_funnel", "write_stage"]
+__all__ = ["write_funnel", "write_pipeline", "write_stage"]
 
 _LOCAL = Config()
 _PER_LINE = 4
@@ -47,6 +47,24 @@ def write_stage(
         values = changed.model_dump(include=changed.model_fields_set - {"kind"}, exclude_none=True)
         _set(document["rerank"][number - 1], values)
     return changed
+
+
+def write_pipeline(path: Path, tuned: Config, base: Config = _LOCAL) -> None:
+    """Set fusion, the rerank stages, and the legs' weights, depths, funnels, k1 and b to those of `tuned`.
+
+    Files are made and refused as `write_funnel` does it. Raises `ConfigError` where the file has other legs.
+    """
+    with _edited(path, base, "legs") as document:
+        have = [leg.name for leg in Config.make(document.unwrap()).legs]
+        if have != [leg.name for leg in tuned.legs]:
+            raise ConfigError(f"{path} has the legs {have}, tuned were {[leg.name for leg in tuned.legs]}")
+        for table, leg in zip(document["legs"], tuned.legs, strict=True):
+            _put(table, leg, {"weight", "depth", "k1", "b", "funnel"})
+        if "fusion" not in document:
+            document["fusion"] = tomlkit.table()
+        _put(document["fusion"], tuned.fusion, set(FusionConfig.model_fields))
+        if Config.make(document.unwrap()).rerank != tuned.rerank:
+            document["rerank"] = _tables(tuned.rerank) if tuned.rerank else []
 
 
 @contextmanager
@@ -107,6 +125,20 @@ def _tables(parts: Sequence[LegConfig | RerankerConfig]) -> Any:
         names = {key: getattr(part, key) for key in ("kind", "name") if hasattr(part, key)}
         tables.append(tomlkit.item({**names, **set_here}))
     return tables
+
+
+def _put(table: Any, settings: LegConfig | FusionConfig, names: Iterable[str]) -> None:
+    """These settings: those that are not the default, or that the table has; none takes its key away."""
+    fields = type(settings).model_fields
+    values = {name: getattr(settings, name) for name in fields if name in set(names)}
+    values = {name: each.to_json() if isinstance(each, Funnel) else each for name, each in values.items()}
+    for name in [name for name, value in values.items() if value is None and name in table]:
+        del table[name]
+    wanted = {name: value for name, value in values.items() if value is not None}
+    _set(
+        table,
+        {name: wanted[name] for name in wanted if name in table or wanted[name] != fields[name].default},
+    )
 
 
 def _set(table: Any, values: Mapping[str, Any]) -> None:

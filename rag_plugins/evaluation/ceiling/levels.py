@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from rag_plugins.errors import BadDocument
 from rag_plugins.evaluation.answers import AnswerFrom, Replies
-from rag_plugins.evaluation.transcription import Transcription
+from rag_plugins.evaluation.ceiling.transcription import Transcription
 from rag_plugins.types import JsonValue
 
 __all__ = ["Ceiling", "Found", "Level"]

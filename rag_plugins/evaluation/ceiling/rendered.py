@@ -12,7 +12,7 @@ import numpy as np
 
 from rag_plugins.config import OcrConfig
 from rag_plugins.errors import BadDocument, require
-from rag_plugins.evaluation.noise import Confusions, measure_confusions
+from rag_plugins.evaluation.ceiling.noise import Confusions, measure_confusions
 from rag_plugins.ingest.documents import find_documents
 from rag_plugins.ingest.pages import read_pages
 

@@ -1,0 +1,1 @@
+"""Settings found by measuring, and written where they are read."""
