@@ -1,12 +1,10 @@
 """A cross-encoder alone on the command line, with a tiny one of a real architecture."""
 
-import io
 import json
 
 import pytest
 from faces_support import tiny_cross_encoder
 
-from rag_plugins.cli import main
 from rag_plugins.models.rerank.cross_encoder import CrossEncoderReranker
 
 TEXTS = ["red lamp", "the tank is empty", "red tank"]
@@ -16,21 +14,6 @@ WORDS = ["red", "lamp", "tank", "the", "is", "empty"]
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     return tiny_cross_encoder(tmp_path_factory.mktemp("tiny"), WORDS)
-
-
-@pytest.fixture
-def shell(capsys, monkeypatch):
-    """Runs a command in this process: exit code, stdout, stderr."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments, stdin=b""):
-        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        with pytest.raises(SystemExit) as exit:
-            main([str(argument) for argument in arguments])
-        shown = capsys.readouterr()
-        return exit.value.code or 0, shown.out, shown.err
-
-    return run
 
 
 def result(out):

@@ -5,7 +5,6 @@ import json
 import pytest
 
 from rag_plugins import Config, RagIndex
-from rag_plugins.cli import main
 from rag_plugins.config import DenseLeg
 from rag_plugins.evaluation.texts import manual_texts
 from rag_plugins.funnel import Funnel
@@ -16,21 +15,6 @@ rerank = []
 [[legs]]  # The only one.
 kind = "dense"
 """
-
-
-@pytest.fixture
-def shell(capsys, monkeypatch):
-    """Runs a command in this process: exit code, stdout, stderr."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as exit:
-            main([str(argument) for argument in arguments])
-        shown = capsys.readouterr()
-        return int(exit.value.code or 0), shown.out, shown.err
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +142,6 @@ def test_tune_says_what_a_min_score_became(shell, db, judged, tmp_path):
     [
         (["--calibrate"], "--qrels FOLDER, with queries.jsonl and qrels.tsv"),
         (["--blend", "--json"], "--qrels FOLDER"),
-        (["--qrels", "here"], "--qrels is for --calibrate, --blend and --fusion"),
         (["--stage", "1"], "--stage is for --calibrate and --blend"),
         (["--qrels", "here", "--blend", "--queries", "q.txt"], "--queries is for funnels and --fusion"),
         (["--qrels", "here", "--calibrate", "--leg", "dense"], "--leg is for funnels"),

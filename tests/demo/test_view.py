@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from rag_plugins.demo.view import look
 from rag_plugins.evidence import DOUBT, remark, runs, where
+from rag_plugins.evidence.views import look
 from rag_plugins.types import Box, EmbedText, Hit, Passage, Provenance, StageScore, Word
 
 

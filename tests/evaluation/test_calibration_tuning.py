@@ -13,11 +13,11 @@ from rag_plugins import Config, RagIndex
 from rag_plugins.config import Bm25Leg, CrossEncoderConfig, DenseLeg, LateInteractionConfig
 from rag_plugins.errors import BadDocument, BadInput, ConfigError
 from rag_plugins.evaluation import measure, tune_reranking
-from rag_plugins.evaluation.blending import Blend, choose
-from rag_plugins.evaluation.calibration import Pairs, Quality, calibration
-from rag_plugins.evaluation.curves import thinned
 from rag_plugins.evaluation.plots import plot_reranking
-from rag_plugins.evaluation.settings import write_stage
+from rag_plugins.evaluation.tuning.blending import Blend, choose
+from rag_plugins.evaluation.tuning.calibration import Pairs, Quality, calibration
+from rag_plugins.evaluation.tuning.curves import thinned
+from rag_plugins.evaluation.tuning.settings import write_stage
 
 
 def read(curve, scores):

@@ -9,9 +9,9 @@ from PIL import Image, ImageDraw, ImageFont
 from rag_plugins.config import Bm25Leg, Config, ImageLeg, RobustLeg
 from rag_plugins.errors import BadDocument, BadInput
 from rag_plugins.evaluation.ceiling import evaluate_ceiling
-from rag_plugins.evaluation.levels import Ceiling, Found, Level
-from rag_plugins.evaluation.noise import Confusions
-from rag_plugins.evaluation.pages import read_documents
+from rag_plugins.evaluation.ceiling.levels import Ceiling, Found, Level
+from rag_plugins.evaluation.ceiling.noise import Confusions
+from rag_plugins.evaluation.ceiling.pages import read_documents
 from rag_plugins.evaluation.plots import plot_ceiling
 from rag_plugins.models.visual.foreign import ForeignImageEncoder
 

@@ -154,4 +154,8 @@ def test_from_500_passages_on_searches_are_shown_with_the_funnel_off_too(folder)
     assert use.ms > 0 and use.ms_off > 0
     printed = json.loads(json.dumps(result.to_json()))
     assert printed["funnels"]["dense"]["stages"][-1] == [384]
-    assert set(printed["funnel_off"]) == {"legs", "fused", "reranked", "rerank_stages"}
+    assert set(printed["funnel_off"]) == {"legs", "funnel_stages", "fused", "reranked", "rerank_stages"}
+    narrow = printed["funnel_stages"]
+    *pruning, _ = printed["funnels"]["dense"]["stages"]
+    assert list(narrow) == [f"dense, first {width}" for width, _ in pruning]
+    assert all(0.0 < values["Recall@100"] <= 1.0 for values in narrow.values())

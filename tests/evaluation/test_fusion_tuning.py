@@ -9,7 +9,7 @@ from rag_plugins import RagIndex
 from rag_plugins.config import Bm25Leg, DenseLeg, FusionConfig
 from rag_plugins.errors import BadDocument, BadInput, ConfigError
 from rag_plugins.evaluation import beir
-from rag_plugins.evaluation.fusing import read_pairs, settled, tune_fusion
+from rag_plugins.evaluation.tuning.fusing import read_pairs, settled, tune_fusion
 
 
 @pytest.fixture

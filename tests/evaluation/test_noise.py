@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from rapidfuzz.distance import Levenshtein
 
 from rag_plugins.errors import BadInput
-from rag_plugins.evaluation.noise import Confusions, measure_confusions, noisy
+from rag_plugins.evaluation.ceiling.noise import Confusions, measure_confusions, noisy
 
 PROSE = (
     "Whoever follows the modern road from the harbour turns at the corner of the old corn exchange, "

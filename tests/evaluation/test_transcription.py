@@ -1,6 +1,6 @@
 import pytest
 
-from rag_plugins.evaluation.transcription import (
+from rag_plugins.evaluation.ceiling.transcription import (
     Transcription,
     character_errors,
     recognised_texts,

@@ -9,7 +9,7 @@ import pytest
 from rag_plugins.config import PIPELINES, Config
 from rag_plugins.errors import BadInput, ConfigError
 from rag_plugins.evaluation.plots import plot_tuning
-from rag_plugins.evaluation.settings import write_funnel, write_stage
+from rag_plugins.evaluation.tuning.settings import write_funnel, write_stage
 from rag_plugins.funnel import Funnel, Rotation
 from rag_plugins.funnel.tuning import tune
 from rag_plugins.vectors import normalise

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rag_plugins.config import StoreConfig
 from rag_plugins.errors import BadDocument, StoreError
 from rag_plugins.evaluation.beir import read_folder
-from rag_plugins.evaluation.pages import read_documents
+from rag_plugins.evaluation.ceiling.pages import read_documents
 from rag_plugins.fusion.learned import Learned
 from rag_plugins.resident.archive import load
 from rag_plugins.store.codec import decode

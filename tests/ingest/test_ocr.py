@@ -17,7 +17,7 @@ from PIL import Image
 
 from rag_plugins.config import OcrConfig
 from rag_plugins.errors import BadDocument, ConfigError, MissingProgram
-from rag_plugins.evaluation.rendered import made_page
+from rag_plugins.evaluation.ceiling.rendered import made_page
 from rag_plugins.ingest import ocr
 from rag_plugins.ingest.ocr import passes, tesseract
 from rag_plugins.ingest.pages import Page

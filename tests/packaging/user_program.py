@@ -64,6 +64,19 @@ from rag_plugins.config import (
     RobustLeg,
     SparseLeg,
 )
+from rag_plugins.evaluation import (
+    Question,
+    Record,
+    Target,
+    compare,
+    evaluate,
+    indexed,
+    judge,
+    made_questions,
+    named,
+    tune_pipeline,
+)
+from rag_plugins.evaluation.report import write_report
 
 
 def configured() -> Config:
@@ -121,6 +134,18 @@ def searched(index: RagIndex) -> None:
     assert_type(str(index.context(hits, whole_pages=True, budget=1000)), str)
     assert_type(index.audit(progress=True).sound, bool)
     assert_type(index.repair(forget=False).left, dict[str, str])
+
+
+def measured(index: RagIndex) -> None:
+    asked = [Question("flange", "How tight?", (Target("pump.pdf", page=3),), answers=("12 Nm",))]
+    result = evaluate(index, judge(index, asked), measures=named(["nDCG@5"]))
+    assert_type(result.stages.final.means, dict[str, float])
+    record = Record.of("today", result, index)
+    assert_type(record.save(Path("runs/today")), Path)
+    assert_type(compare(Record.load(Path("runs/before")), record).differences["nDCG@5"].p, float)
+    assert_type(write_report(Path("report.html"), record, result, index), Path)
+    assert_type(made_questions(index, 100).queries, Mapping[str, str])
+    assert_type(tune_pipeline(lambda config: indexed("set", config), Config()).better, bool)
 
 
 def read(hit: Hit) -> None:

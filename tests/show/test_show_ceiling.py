@@ -4,8 +4,8 @@ import pytest
 
 from rag_plugins.errors import BadDocument
 from rag_plugins.evaluation.answers import Replies
-from rag_plugins.evaluation.levels import Ceiling, Found, Level
-from rag_plugins.evaluation.transcription import Transcription
+from rag_plugins.evaluation.ceiling.levels import Ceiling, Found, Level
+from rag_plugins.evaluation.ceiling.transcription import Transcription
 from rag_plugins.show.ceiling import show_ceiling
 
 LEGS = "dense", "bm25", "robust"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from rag_plugins.evaluation import Evaluation, Stages
+from rag_plugins.evaluation import Evaluation, Judged, Stage, Stages
+from rag_plugins.evaluation.measures import MEASURES
 from rag_plugins.show import hit_json, show_evaluation, show_hits
 from rag_plugins.types import EmbedText, Hit, Hits, Passage, StageScore, TermMatch
 
@@ -72,14 +73,18 @@ def test_no_hits_are_told_with_the_reason(printed):
 
 
 def test_every_rerank_stage_has_its_line_in_80_columns(printed):
-    values = dict.fromkeys(("nDCG@10", "MRR@10", "Recall@10", "Recall@100"), 0.5)
+    values = dict.fromkeys(MEASURES, 0.5)
+    each = {measure: {"q": value} for measure, value in values.items()}
     names = ("late-interaction", "cross-encoder/ms-marco-MiniLM-L-6-v2")
-    stages = Stages({"dense": values}, values, {name: values for name in names})
+    kinds = {"dense": "leg", "fused": "fusion", **dict.fromkeys(names, "rerank")}
+    stages = Stages(tuple(Stage(name, kind, {}, each) for name, kind in kinds.items()))
     assert stages.reranked == values and list(stages.to_json()["rerank_stages"]) == list(names)
-    show_evaluation(Evaluation(stages, {"dense": None}, stages, 10, 20, {"fetch": 1.0, "total": 2.0}))
+    judged = Judged({"q": "?"}, {"q": {"d": 1}}, {"q": "document"}, {"document": {}})
+    times = {"fetch": 1.0, "total": 2.0}
+    show_evaluation(Evaluation(judged, MEASURES, stages, {}, {"dense": None}, stages, 20, times, times))
     lines = printed().splitlines()
     assert all(len(line) <= 80 for line in lines)
-    assert sum(line.count("0.500") == 4 for line in lines) == 8
+    assert sum(line.count("0.500") == 5 for line in lines) == 8
     whole = "".join(line[1:].split("│")[0].strip() for line in lines)
     assert all(name in whole for name in names)
     assert all(measure in "".join(lines) for measure in values)
