@@ -84,8 +84,8 @@ def plot_pipeline(tuning: PipelineTuning, path: Path) -> None:
         alpha=0.5,
         label=f"{len(tuning.tried)} tried",
     )
-    best = max(tuning.tried, key=lambda each: each.value)
-    for label, one, colour in (("before", tuning.default, "black"), ("the best", best, "red")):
+    found = min(tuning.tried, key=lambda each: (abs(each.value - tuning.train.after), each.milliseconds))
+    for label, one, colour in (("before", tuning.default, "black"), ("found", found, "red")):
         axes.scatter([one.milliseconds], [one.value], marker="*", s=180, color=colour, label=label, zorder=3)
     if tuning.budget_ms is not None:
         axes.axvline(tuning.budget_ms, color="0.5", linestyle="--", linewidth=1, label="the most allowed")
