@@ -28,7 +28,7 @@ def test_a_closed_index_has_let_go_of_its_models(tmp_path):
     index = RagIndex.open(tmp_path / "one.db")
     index.add([index.passage("the pump is changed every month")])
     assert index.search("pump")
-    model = trunk_of(index._parts.legs[0].encoder)
+    model = trunk_of(index.parts.legs[0].encoder)
     other = RagIndex.open(tmp_path / "two.db")
     other.add([other.passage("the valve is red")])
     index.close()
@@ -53,6 +53,6 @@ def test_what_models_run_on_is_the_configurations(tmp_path):
         {"compute": {"backend": "torch", "precision": "fp32"}, "rerank": [{"kind": "cross-encoder"}]}
     )
     with RagIndex.open(tmp_path / "exact.db", config=config) as index:
-        choice = index._parts.legs[0].encoder.choice
+        choice = index.parts.legs[0].encoder.choice
         assert (choice.backend, choice.precision) == ("torch", "fp32")
     assert config.rerank == (CrossEncoderConfig(),)
