@@ -6,6 +6,8 @@ bin := .venv/bin
 
 # Files side by side, a process a core: what a file makes once, such as a server or a model, it makes once.
 side_by_side := -n auto --maxprocesses 4 --dist loadfile
+# One thread each: with as many as there are cores in every process, they wait for each other in busy loops.
+test test-lowest: export OMP_NUM_THREADS := 1
 
 help:
 	@echo "make demo    install, ingest the example documents, ask five questions, write demo/report.html"

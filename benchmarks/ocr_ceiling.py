@@ -36,7 +36,7 @@ def main() -> None:
     options.add_argument("--data", type=Path, default=Path("../shared/data"), help="the folder of the sets")
     options.add_argument("--queries", type=int, default=500, help="at most so many of each set")
     options.add_argument("--levels", type=float, nargs="+", default=[100 * rate for rate in NOISE])
-    options.add_argument("--pages", type=int, default=36, help="of doc-oldbooks, to measure confusions on")
+    options.add_argument("--pages", type=int, default=36, help="of doc-oldbooks or the reference, to misread")
     options.add_argument("--preset", default="scans", help="the pipeline; its rerank stages are left out")
     options.add_argument("--rerank", action="store_true", help="keep its rerank stages")
     given = options.parse_args()
@@ -64,7 +64,7 @@ def main() -> None:
 
 def _confusions(folder: Path, pages: int, ocr: OcrConfig) -> Confusions:
     if not folder.is_dir():
-        return made_confusions(manual_passages(), ocr)
+        return made_confusions(manual_passages()[:pages], ocr)
     documents = read_documents(folder)
     ids = list(documents.images)[:: max(len(documents.images) // pages, 1)][:pages]
     read = recognised([documents.images[id] for id in ids], ocr)
