@@ -92,7 +92,11 @@ class DenseLeg(_Leg):
         Field(description="prefix widths the model was trained for; default: its preset's"),
     ] = None
     store_width: Annotated[
-        int | None, Field(ge=1, description="store this prefix alone, a width the model was trained for")
+        int | None,
+        Field(
+            ge=1,
+            description="store this prefix alone, a width the model was trained for, or has a rotation for",
+        ),
     ] = None
     allow_remote_code: Annotated[
         bool, Field(description="run the code that a model brings along, at one commit")

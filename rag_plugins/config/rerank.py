@@ -50,6 +50,9 @@ class LateInteractionConfig(_Stage):
 
     kind: Literal["late-interaction"] = "late-interaction"
     blend: Annotated[Share, Field(description="share of the rerank score")] = 0.5
+    head: Annotated[
+        bool, Field(description="weigh matches as learned, where weights for the model are shipped")
+    ] = True
 
     @model_validator(mode="after")
     def _no_logits(self) -> Self:

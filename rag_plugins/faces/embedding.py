@@ -28,7 +28,7 @@ class Matryoshka:
     ) -> None:
         """The settings are those of a dense leg, `dimensions` its `store_width`, and of a `ComputeConfig`.
 
-        Raises `ConfigError` for a width that neither `matryoshka` nor the preset declares, `UnknownPreset`.
+        Raises `ConfigError` for a width that neither `matryoshka` nor the preset has, `UnknownPreset`.
         """
         settings = {
             "model": model,

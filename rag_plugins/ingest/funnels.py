@@ -18,7 +18,7 @@ from rag_plugins.funnel.trials import candidate_widths
 from rag_plugins.funnel.tuning import Tuning, tune
 from rag_plugins.ingest.prefixes import cuts, declared, listed, named_funnel, served, undeclared
 from rag_plugins.ingest.sampling import sample_sentences
-from rag_plugins.models.protocols import DenseModel, Leg
+from rag_plugins.models.protocols import DenseModel, Leg, RotatedModel
 from rag_plugins.store.milvus import MilvusStore
 from rag_plugins.text import digest
 from rag_plugins.types import JsonValue
@@ -27,13 +27,17 @@ from rag_plugins.vectors import Matrix
 __all__ = ["ENOUGH", "FunnelKeeper", "funnel_of"]
 
 ENOUGH = 500
-"""Passages with a vector from which on a funnel is used: fewer are searched as fast without."""
+"""Passages with a vector from which on a rotation is fitted, and a funnel used that was not asked for: fewer
+are searched as fast without."""
 
 _RETUNE = 4
 """Keeps are tuned for a collection so many times as large, and tuned again when it is."""
 
 _REFIT = 8
 """A rotation is fitted again when the collection has grown so many times."""
+
+_OWN = "fitted on the collection"
+"""What the record says of such a rotation."""
 
 _QUERIES = 200
 _PASSAGES_A_QUERY = 20
@@ -99,7 +103,8 @@ class FunnelKeeper:
             raise ConfigError(self._impossible())
         texts = sample_sentences(self._store, ids, _QUERIES) if queries is None else list(queries)
         rotation = self._fit(ids, max(self._widths))
-        return self._tuned(ids, _Record(len(ids), len(ids), recall, k), rotation, self._encoded(texts))
+        record = _Record(len(ids), len(ids), recall, k, _OWN if rotation else "")
+        return self._tuned(ids, record, rotation, self._encoded(texts))
 
     @property
     def _widths(self) -> tuple[int, ...]:
@@ -133,13 +138,26 @@ class FunnelKeeper:
     def _reconcile(self) -> None:
         stored = self._store.prefixes(self._field)
         wanted = self._wanted(stored)
+        # What was tuned before says nothing of what is wanted now.
+        record = replace(self._record, rows=0)
         if wanted and not self._fits(wanted):
             wanted = None
+        if wanted is None:
+            wanted, name = self._at_first()
+            record = replace(record, fitted=0, rotation=name)
         if _parts(wanted) != _parts(stored):
-            # What was tuned before says nothing of what is wanted now.
-            self._set(wanted, replace(self._record, rows=0, fitted=self._record.fitted if wanted else 0))
+            self._set(wanted, record)
         if self._named:
             self.settle(0)
+
+    def _at_first(self) -> tuple[Prefixes | None, str]:
+        """A named funnel over what the model brings along, until there are enough passages to fit one on."""
+        shipped = self._model.rotation if isinstance(self._model, RotatedModel) else None
+        if not self._named or not shipped or not self._rotates or self._store.count(self._field) >= ENOUGH:
+            return None, ""
+        width = cuts(self._named, self._model.dim)[-1]
+        columns = np.ascontiguousarray(shipped.rotation.columns[:, :width])
+        return Prefixes(self._named, Rotation(columns)), shipped.name
 
     def _wanted(self, stored: Prefixes | None) -> Prefixes | None:
         """What the settings make of what is stored. Raises `ConfigError`."""
@@ -168,7 +186,9 @@ class FunnelKeeper:
         ids = self._store.ids(field=self._field)
         if self._named:
             rotation = self._fit(ids, cuts(self._named, self._model.dim)[-1])
-            self._set(Prefixes(self._named, rotation), replace(self._record, rows=0, fitted=rows))
+            self._set(
+                Prefixes(self._named, rotation), replace(self._record, rows=0, fitted=rows, rotation=_OWN)
+            )
             return
         stored = self._store.prefixes(self._field)
         rotation = stored.rotation if stored else None
@@ -176,7 +196,7 @@ class FunnelKeeper:
         record = replace(self._record, rows=rows)
         if self._rotates and (narrow or rows >= _REFIT * record.fitted):
             rotation = self._fit(ids, max(self._widths))
-            record = replace(record, fitted=rows)
+            record = replace(record, fitted=rows, rotation=_OWN)
         self._tuned(ids, record, rotation, self._asked(ids))
 
     def _fit(self, ids: Sequence[str], width: int) -> Rotation | None:
@@ -237,12 +257,16 @@ def funnel_of(keepers: Sequence[FunnelKeeper], leg: str | None) -> FunnelKeeper:
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """Passages when the funnel was tuned and when the rotation was fitted, 0 for never; what was aimed at."""
+    """Passages when the funnel was tuned and when the rotation was fitted, 0 for never; what was aimed at.
+
+    `rotation` says where the one in use is from, "" for none: the collection, or the model, with a digest.
+    """
 
     rows: int = 0
     fitted: int = 0
     recall: float = 0.99
     k: int = 10
+    rotation: str = ""
 
     @classmethod
     def from_json(cls, value: JsonValue) -> _Record:
@@ -250,7 +274,8 @@ class _Record:
         try:
             stored = cast("dict[str, Any]", value)
             rows, fitted, k = (int(stored[name]) for name in ("rows", "fitted", "k"))
-            return cls(rows, fitted, float(stored["recall"]), k)
+            rotation = str(stored.get("rotation", _OWN if fitted else ""))
+            return cls(rows, fitted, float(stored["recall"]), k, rotation)
         except (KeyError, TypeError, ValueError):
             return cls()
 

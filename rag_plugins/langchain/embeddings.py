@@ -15,7 +15,10 @@ __all__ = ["LegEmbeddings", "MatryoshkaEmbeddings"]
 
 
 class MatryoshkaEmbeddings(Embeddings):
-    """Unit vectors of a dense model, cut to `dimensions` where the model was trained for it."""
+    """Unit vectors of a dense model, cut to `dimensions` where the model was trained for it.
+
+    all-MiniLM-L6-v2 was not: its vectors are rotated before, so that they may be cut anywhere.
+    """
 
     def __init__(
         self,

@@ -32,7 +32,10 @@ class _Threaded(BaseEmbedding):
 
 
 class MatryoshkaEmbedding(_Threaded):
-    """Unit vectors of a dense model, cut to `dimensions` where the model was trained for it."""
+    """Unit vectors of a dense model, cut to `dimensions` where the model was trained for it.
+
+    all-MiniLM-L6-v2 was not: its vectors are rotated before, so that they may be cut anywhere.
+    """
 
     dimensions: int | None = None
     matryoshka: tuple[int, ...] | None = None

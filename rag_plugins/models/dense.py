@@ -14,6 +14,7 @@ from rag_plugins.models.own_code import Permission
 from rag_plugins.models.presets import DENSE_PRESETS, find_preset
 from rag_plugins.models.protocols import DENSE, Encoding, Representation
 from rag_plugins.models.sharing import Shared
+from rag_plugins.models.shipped import ShippedRotation, shipped_rotation
 from rag_plugins.models.sides import query_texts, view_texts
 from rag_plugins.models.trunk import Span, Trunk
 from rag_plugins.types import JsonValue, View
@@ -32,7 +33,7 @@ class DenseEncoder:
     produces: frozenset[Representation] = frozenset({Representation.DENSE, Representation.TOKENS})
 
     def __init__(self, leg: DenseLeg, compute: ComputeConfig | None = None) -> None:
-        """Raises `UnknownPreset`, or `ConfigError` for a `store_width` not declared; loads nothing."""
+        """Raises `UnknownPreset`, or `ConfigError` for a `store_width` it has no prefix of; loads nothing."""
         self._leg = leg
         self._compute = compute or ComputeConfig()
         self._preset = find_preset(leg.model, DENSE_PRESETS)
@@ -61,8 +62,14 @@ class DenseEncoder:
         return tuple(width for width in _declared(self._leg, self._preset) if width <= self.dim)
 
     @property
+    def rotation(self) -> ShippedRotation | None:
+        """What makes prefixes of its vectors usable; None where they are cut, or it declares some."""
+        return self._rotation if self.dim == (self._preset and self._preset.dim) else None
+
+    @property
     def fingerprint(self) -> Mapping[str, JsonValue]:
         """What vectors depend on; a model from a folder is known by its weights, wherever the folder is."""
+        turned = self._turned
         return {
             "model": self._name,
             "dim": self.dim,
@@ -70,6 +77,7 @@ class DenseEncoder:
             "max_length": self._max_length or self._trunk.max_length,
             "query_prompt": self._query_prompt,
             "document_prompt": self._document_prompt,
+            **({"rotation": turned.name} if turned else {}),
         }
 
     def encode_queries(self, queries: Sequence[str], want: frozenset[Representation] = DENSE) -> Encoding:
@@ -111,7 +119,20 @@ class DenseEncoder:
         if self._preset and self._preset.layer_norm:
             # The other half of it, the scale, is lost in unit vectors.
             dense = normalise(dense - dense.mean(axis=1, keepdims=True))
+        if turned := self._turned:
+            dense = turned.rotation(dense, self.dim)
         return truncate(dense, self._leg.store_width) if self._leg.store_width else dense
+
+    @property
+    def _turned(self) -> ShippedRotation | None:
+        """By what vectors are rotated before they are cut."""
+        return self._rotation if self._preset and self.dim < self._preset.dim else None
+
+    @cached_property
+    def _rotation(self) -> ShippedRotation | None:
+        if _declared(self._leg, self._preset) or not (self._preset and self._preset.rotation):
+            return None
+        return shipped_rotation(self._preset.rotation)
 
     def _checked(self, want: frozenset[Representation]) -> frozenset[Representation]:
         if not want or not want <= self.produces:
@@ -185,6 +206,10 @@ def _check_width(leg: DenseLeg, preset: DensePreset | None) -> None:
         return
     if widths:
         raise ConfigError(f"width {leg.store_width}: {leg.model} declares {', '.join(map(str, widths))}")
+    if preset and preset.rotation:
+        if leg.store_width < preset.dim:
+            return
+        raise ConfigError(f"width {leg.store_width}: {leg.model} gives {preset.dim} numbers, or fewer")
     others = [other.name for other in DENSE_PRESETS.values() if other.matryoshka]
     raise ConfigError(
         f"width {leg.store_width}: {leg.model} declares no Matryoshka widths, and vectors that were not "

@@ -41,6 +41,8 @@ class DensePreset:
     """Vectors are to be layer-normed before they are cut: their mean is taken from each number."""
     code: Code | None = None
     """What it needs where transformers has no class of its own for it."""
+    rotation: str | None = None
+    """What the package carries to make prefixes of its vectors usable, where it was not trained for any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,9 @@ class SparsePreset:
     """A learned sparse model: each dimension is a token of its vocabulary, `dim` how many there are.
 
     splade: query and document each take a forward pass. inference-free: a query is its tokens with fixed
-    weights. m3: the lexical weights of a BGE-M3, which adds no terms. `gated`: the hub gives it to those who
-    have accepted its terms there. `pickles` as in `DensePreset`.
+    weights. m3: the lexical weights of a BGE-M3, which adds no terms. lexical: such weights of the bi-encoder
+    `hub_id`, by a head that the package carries. `gated`: the hub gives it to those who have accepted its
+    terms there. `package` and `pickles` as in `DensePreset`.
     """
 
     name: str
@@ -57,9 +60,12 @@ class SparsePreset:
     licence: str
     dim: int
     max_length: int
-    kind: Literal["splade", "inference-free", "m3"] = "splade"
+    kind: Literal["splade", "inference-free", "m3", "lexical"] = "splade"
     gated: bool = False
     pickles: tuple[str, ...] = ()
+    package: str | None = None
+    head: str | None = None
+    """The head that the package carries."""
 
 
 @dataclass(frozen=True, slots=True)

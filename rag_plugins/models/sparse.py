@@ -2,7 +2,8 @@
 
 SPLADE (arXiv:2109.10086): w_j = max over the text's tokens i of log(1 + ReLU(w_ij)), w_ij the logit that the
 masked-LM head gives token j at position i. Inference-free models (arXiv:2411.04403) encode documents so, or
-with a second logarithm, and a query as its own tokens, each with a fixed weight.
+with a second logarithm, and a query as its own tokens, each with a fixed weight. Lexical heads weigh the
+tokens of a text and add none: see `LexicalHead`.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ import numpy as np
 
 from rag_plugins.config import ComputeConfig, SparseLeg
 from rag_plugins.errors import BadInput, ConfigError, require
-from rag_plugins.models.backend import Weights, find_weights, known_as, quiet, readable_length
+from rag_plugins.models.backend import Weights, digest, find_weights, known_as, quiet, readable_length
 from rag_plugins.models.compute.rule import CPU_BUDGET, Choice, choose
 from rag_plugins.models.presets import SPARSE_PRESETS, find_preset
 from rag_plugins.models.protocols import SPARSE, Encoding, Representation
 from rag_plugins.models.sharing import Shared
+from rag_plugins.models.shipped import FOLDER
 from rag_plugins.models.sides import query_texts, view_texts
 from rag_plugins.models.tokenizer import SafeTokenizer
-from rag_plugins.models.trunk import SharedModel, as_array
+from rag_plugins.models.trunk import SharedModel, as_array, explained
 from rag_plugins.types import JsonValue, View
 from rag_plugins.vectors import FloatArray, SparseVector
 
@@ -37,7 +39,7 @@ _PROMPTS = {"query": ("query",), "document": ("document", "passage", "corpus")}
 
 
 class SparseEncoder:
-    """Weighted terms of a text from a SPLADE or inference-free model that loads on first use.
+    """Weighted terms of a text from a SPLADE, inference-free or lexical model that loads on first use.
 
     `leg.model` is a preset, a hub id or a folder: a saved `sentence_transformers.SparseEncoder`, or a plain
     masked-LM. Dimensions are token ids. Safe to share between threads.
@@ -78,6 +80,7 @@ class SparseEncoder:
             "dim": self.dim,
             "max_length": self._max_length or self._trunk.max_length,
             "document_terms": self._leg.document_terms,
+            **({"head": digest(self._head)} if self._head else {}),
         }
 
     def encode_queries(self, queries: Sequence[str], want: frozenset[Representation] = SPARSE) -> Encoding:
@@ -120,8 +123,13 @@ class SparseEncoder:
     @cached_property
     def _weights(self) -> Weights:
         if self._preset:
-            return find_weights(self._preset.hub_id, pickles=self._preset.pickles)
+            return find_weights(self._preset.hub_id, self._preset.package, self._preset.pickles)
         return find_weights(self._leg.model)
+
+    @property
+    def _head(self) -> Path | None:
+        """The folder of what the package carries of it."""
+        return FOLDER / self._preset.head if self._preset and self._preset.head else None
 
     @property
     def _trunk(self) -> _Trunk:
@@ -129,21 +137,25 @@ class SparseEncoder:
 
     @cached_property
     def _shared(self) -> Shared[_Trunk]:
-        what = (self._weights.path, self._max_length, choose(self._compute, self._leg.device))
+        choice = choose(self._compute, self._leg.device)
+        what = (self._weights.path, self._max_length, choice, self._head)
         return Shared(("sparse", *what), partial(_Trunk.load, *what))
 
 
 class _Trunk:
     """A `sentence_transformers.SparseEncoder`. May be used by several threads at once."""
 
-    def __init__(self, model: Any, choice: Choice) -> None:
+    def __init__(self, model: Any, choice: Choice, budget: int) -> None:
         self._shared = SharedModel(model, choice)
         self.dim = int(model.transformers_model.config.vocab_size)
-        self._budget = _budget(model, choice)
+        self._budget = budget
 
     @classmethod
-    def load(cls, path: Path, max_length: int | None, choice: Choice) -> _Trunk:
-        return cls(_load(path, max_length, choice), choice)
+    def load(cls, path: Path, max_length: int | None, choice: Choice, head: Path | None = None) -> _Trunk:
+        if head or _is_lexical(path):
+            return cls(_load_lexical(path, max_length, choice, head), choice, choice.budget)
+        model = _load(path, max_length, choice)
+        return cls(model, choice, _budget(model, choice))
 
     @property
     def choice(self) -> Choice:
@@ -169,6 +181,24 @@ class _Trunk:
             for n, row in zip(batch, rows, strict=True):
                 vectors[n] = _positive(row).strongest(most)
         return tuple(vectors)
+
+
+def _is_lexical(path: Path) -> bool:
+    heads: Any = require("rag_plugins.models.lexical_head", extra="models")
+    return heads.has_lexical_head(path)
+
+
+def _load_lexical(path: Path, max_length: int | None, choice: Choice, head: Path | None) -> Any:
+    """A saved trunk with its head, or a trunk and a head from elsewhere. Raises `ConfigError`."""
+    heads: Any = require("rag_plugins.models.lexical_head", extra="models")
+    with quiet(), explained(path, None):
+        model = (
+            heads.lexical_model(path, heads.LexicalHead.load(str(head)), choice.device)
+            if head
+            else heads.load_lexical(path, choice.device)
+        )
+    model.max_seq_length = readable_length(model.transformers_model, max_length, model.max_seq_length)
+    return model
 
 
 def _load(path: Path, max_length: int | None, choice: Choice) -> Any:
@@ -219,7 +249,7 @@ def _has_head(model: Any, path: Path) -> bool:
 
 
 def _budget(model: Any, choice: Choice) -> int:
-    """Tokens a batch: their logits, not they, are what memory is for."""
+    """Tokens a batch of a masked LM: their logits, not they, are what memory is for."""
     return max(_CELLS * choice.budget // CPU_BUDGET // model.transformers_model.config.vocab_size, 1)
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
@@ -30,6 +30,7 @@ __all__ = [
     "max_similarities",
     "pack_tokens",
     "rotation",
+    "similarities",
     "token_count",
     "unpack_tokens",
 ]
@@ -88,15 +89,24 @@ def max_similarities(query: Matrix, packed: Sequence[bytes]) -> Matrix:
     0 for a passage without tokens. Raises `StoreError` for damaged bytes or another model's dimensions.
     """
     best = np.zeros((len(packed), len(query)), np.float32)
+    for row, similar in zip(best, similarities(query, packed), strict=True):
+        if similar.size:
+            similar.max(axis=1, out=row)
+    return best
+
+
+def similarities(query: Matrix, packed: Sequence[bytes]) -> Iterator[Matrix]:
+    """For each packed passage the inner products of query rows and tokens: (rows, tokens).
+
+    Raises `StoreError` for damaged bytes or another model's dimensions.
+    """
     turned = query @ rotation(query.shape[1]) if packed else query
-    for row, data in zip(best, packed, strict=True):
+    for data in packed:
         dim, bits, tokens = _decode(data)
         if dim != query.shape[1]:
             raise StoreError(f"token vectors have {dim} dimensions, the query's {query.shape[1]}")
-        if len(tokens):
-            same = query if bits == 8 else turned[:, : tokens.shape[1]]
-            (tokens @ same.T).max(axis=0, out=row)
-    return best
+        same = query if bits == 8 else turned[:, : tokens.shape[1]]
+        yield (tokens @ same.T).T
 
 
 def _fitted(count: int, dim: int) -> tuple[int, int]:

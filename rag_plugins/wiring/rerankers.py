@@ -19,6 +19,7 @@ from rag_plugins.models.bm25 import Bm25Encoder
 from rag_plugins.models.protocols import Leg, Representation, Reranker, TokenModel
 from rag_plugins.models.rerank.cross_encoder import CrossEncoderReranker
 from rag_plugins.models.rerank.late_interaction import LateInteractionReranker
+from rag_plugins.models.rerank.matching import shipped_head
 from rag_plugins.models.tokens import pack_tokens
 
 __all__ = ["by_name", "kept_tokens", "make_reranker", "token_leg", "with_given"]
@@ -89,4 +90,6 @@ def make_reranker(
         return CrossEncoderReranker(settings, config.compute)
     counted = (leg.encoder for leg in legs if isinstance(leg.encoder, Bm25Encoder) and not leg.robust)
     lexical = next(counted, None)
-    return LateInteractionReranker(cast("TokenModel", token_leg(legs).encoder), lexical)
+    encoder = cast("TokenModel", token_leg(legs).encoder)
+    head = shipped_head(str(encoder.fingerprint.get("model"))) if settings.head else None
+    return LateInteractionReranker(encoder, lexical, head)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from funnel_support import WordEncoder, passages
+from funnel_support import RotatedEncoder, WordEncoder, passages
 
 from rag_plugins.config import Config, DenseLeg, StoreConfig
 from rag_plugins.errors import BadInput, ConfigError
@@ -16,6 +16,7 @@ from rag_plugins.ingest.rows import RowMaker
 from rag_plugins.ingest.writer import Writer
 from rag_plugins.models.protocols import Leg, Representation
 from rag_plugins.store.schema import Row
+from rag_plugins.vectors import normalise
 from rag_plugins.wiring import make_store
 
 
@@ -141,6 +142,62 @@ def test_stages_that_are_set_are_used_once_there_are_passages_to_fit_a_rotation_
     assert prefixes.funnel == Funnel([(96, 100), (384,)]) and prefixes.rotation.width == 96
     assert not leg.encoder.asked
     assert recall(leg, 20, 10_000) >= 0.95
+
+
+def record(leg):
+    return leg.store.state.get(leg.keeper._key)
+
+
+def test_stages_that_are_set_are_used_at_once_where_the_model_brings_a_rotation(open_, milvus_uri):
+    leg = open_(RotatedEncoder(), uri=milvus_uri, funnel=[[96, 100], [384]])
+    leg.write(120)
+    shipped = leg.encoder.rotation
+    prefixes = leg.store.prefixes("dense")
+    assert prefixes.funnel == Funnel([(96, 100), (384,)])
+    assert np.array_equal(prefixes.rotation.columns, shipped.rotation.columns[:, :96])
+    assert (record(leg)["rotation"], record(leg)["fitted"]) == (shipped.name, 0)
+    assert recall(leg, 20, 10_000) >= 0.95
+    leg.store.close()
+    again = open_(RotatedEncoder(), uri=milvus_uri, funnel=[[96, 100], [384]])
+    assert np.array_equal(again.store.prefixes("dense").rotation.columns, shipped.rotation.columns[:, :96])
+    again.write(379, 120)
+    assert record(again)["rotation"] == shipped.name
+    again.write(1, 499)
+    own = again.store.prefixes("dense")
+    assert own.funnel == prefixes.funnel and own.rotation.width == 96
+    assert not np.allclose(own.rotation.columns, prefixes.rotation.columns, atol=0.01)
+    assert (record(again)["rotation"], record(again)["fitted"]) == ("fitted on the collection", 500)
+    assert recall(again, 20, 10_000) >= 0.95
+
+
+def test_a_prefix_of_few_passages_is_of_the_rotation_that_the_model_brings(open_):
+    leg = open_(RotatedEncoder(), funnel=[[48]])
+    leg.write(40)
+    turn = leg.encoder.rotation.rotation.columns[:, :48]
+    query = leg.encoder.encode_queries([passages(1)[0].llm_text]).dense[0]
+    ids = leg.store.ids()
+    scores = normalise(leg.store.matrix("dense", ids) @ turn) @ normalise((query @ turn)[None])[0]
+    best = [ids[n] for n in np.argsort(-scores, kind="stable")[:5]]
+    assert [id for id, _ in leg.store.search("dense", query, 5)] == best
+
+
+def test_a_collection_large_enough_for_its_own_rotation_never_has_the_other(open_, monkeypatch):
+    leg = open_(RotatedEncoder(), funnel="off")
+    leg.write(500)
+    leg.store.close()
+    used = []
+    kind = type(leg.store)
+    set_ = kind.set_prefixes
+    monkeypatch.setattr(kind, "set_prefixes", lambda *given: used.append(given[2]) or set_(*given))
+    again = open_(RotatedEncoder(), funnel=[[96, 100], [384]])
+    assert record(again)["rotation"] == "fitted on the collection"
+    assert len(used) == 1
+
+
+def test_without_stages_that_are_set_few_passages_are_searched_exactly(open_):
+    leg = open_(RotatedEncoder())
+    leg.write(100)
+    assert leg.store.prefixes("dense") is None
 
 
 def test_stages_of_a_trained_model_are_used_at_once(open_):
@@ -292,7 +349,8 @@ def test_on_demand_it_is_tuned_for_what_is_asked(open_):
     assert again.store.prefixes("dense").funnel == asked.funnel
     again.write(1, 600)
     # What was aimed at stays the aim.
-    assert again.store.state.get(again.keeper._key) == {"rows": 601, "fitted": 600, "recall": 0.9, "k": 10}
+    aims = {"rows": 601, "fitted": 600, "recall": 0.9, "k": 10, "rotation": "fitted on the collection"}
+    assert again.store.state.get(again.keeper._key) == aims
 
 
 def test_too_few_passages_are_not_tuned_on(open_):

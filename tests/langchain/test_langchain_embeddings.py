@@ -20,8 +20,19 @@ def test_vectors_have_unit_length_and_texts_close_in_meaning_are_close():
 
 
 def test_cutting_a_model_that_declares_no_widths_is_refused_with_advice():
-    with pytest.raises(ConfigError, match="all-MiniLM-L6-v2.*declares no.*choose a model"):
-        MatryoshkaEmbeddings("all-MiniLM-L6-v2", dimensions=64)
+    with pytest.raises(ConfigError, match="e5-small-v2.*declares no.*choose a model"):
+        MatryoshkaEmbeddings("e5-small-v2", dimensions=64)
+
+
+@pytest.mark.parametrize("width", [24, 96])
+def test_the_shipped_model_is_cut_to_any_width(width):
+    model = MatryoshkaEmbeddings("all-MiniLM-L6-v2", dimensions=width)
+    cat, tax = model.embed_documents(["a cat", "income tax"])
+    kitten = model.embed_query("a kitten")
+    assert len(cat) == len(kitten) == width
+    assert math.isclose(sum(number * number for number in kitten), 1.0, rel_tol=1e-5)
+    near, far = (sum(a * b for a, b in zip(kitten, other, strict=True)) for other in (cat, tax))
+    assert near > far + 0.2
 
 
 def test_the_full_width_is_no_cut():

@@ -68,8 +68,19 @@ def test_what_it_cannot_run_on_is_refused(compute):
 
 
 def test_cutting_a_model_that_declares_no_widths_is_refused_with_advice():
-    with pytest.raises(ConfigError, match="all-MiniLM-L6-v2.*declares no.*choose a model"):
-        MatryoshkaEmbedding(dimensions=64)
+    with pytest.raises(ConfigError, match="e5-small-v2.*declares no.*choose a model"):
+        MatryoshkaEmbedding("e5-small-v2", dimensions=64)
+
+
+def test_the_shipped_model_is_cut_to_any_width():
+    model = MatryoshkaEmbedding(dimensions=48)
+    again = MatryoshkaEmbedding.from_json(model.to_json())
+    cat, tax = again.get_text_embedding_batch(["a cat", "income tax"])
+    kitten = model.get_query_embedding("a kitten")
+    assert len(cat) == len(kitten) == 48
+    assert sum(number * number for number in kitten) == pytest.approx(1.0, abs=1e-5)
+    near, far = (sum(a * b for a, b in zip(kitten, other, strict=True)) for other in (cat, tax))
+    assert near > far + 0.2
 
 
 def test_a_transform_that_sets_the_embeddings_of_nodes_and_reports_them():

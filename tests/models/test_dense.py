@@ -196,8 +196,8 @@ def test_a_stored_prefix_is_what_the_encoder_gives(tiny_bert):
     ("leg", "message"),
     [
         (
-            {"store_width": 16},
-            "all-MiniLM-L6-v2 declares no.*rag-plugins probe all-MiniLM-L6-v2.*nomic-embed",
+            {"store_width": 16, "model": "e5-small-v2"},
+            "e5-small-v2 declares no.*rag-plugins probe e5-small-v2.*nomic-embed",
         ),
         ({"store_width": 16, "matryoshka": (8, 32)}, "width 16: all-MiniLM-L6-v2 declares 8, 32"),
         ({"store_width": 100, "model": "nomic-embed-text-v1.5"}, "declares 64, 128, 256, 512, 768"),

@@ -65,7 +65,12 @@ def test_a_bge_m3_is_the_same_model_in_both_tables():
 
 
 def test_each_kind_of_sparse_model_has_a_preset():
-    assert {preset.kind for preset in SPARSE_PRESETS.values()} == {"splade", "inference-free", "m3"}
+    assert {preset.kind for preset in SPARSE_PRESETS.values()} == {
+        "splade",
+        "inference-free",
+        "m3",
+        "lexical",
+    }
 
 
 def test_templates_of_rerankers_have_one_place_for_each_text():

@@ -379,7 +379,7 @@ def test_pickles_are_read_only_where_a_preset_says_so(masked_lm, tmp_path, monke
         encoder_of(folder).encode_queries(["red"])
     asked = []
 
-    def found(hub_id, pickles):
+    def found(hub_id, package, pickles):
         asked.append((hub_id, pickles))
         return Weights("cache", folder)
 

@@ -13,8 +13,9 @@ from rag_plugins.models.analysis import word_spans
 from rag_plugins.models.bm25 import Bm25Encoder
 from rag_plugins.models.protocols import Candidate, Encoding, Read, Representation, Scale, Scores, TokenModel
 from rag_plugins.models.rerank.candidates import text_view
+from rag_plugins.models.rerank.matching import MatchHead, match_features
 from rag_plugins.models.sides import query_texts
-from rag_plugins.models.tokens import max_similarities, pack_tokens, token_count
+from rag_plugins.models.tokens import max_similarities, pack_tokens, similarities, token_count
 from rag_plugins.models.trunk import Span
 from rag_plugins.vectors import FloatArray, Matrix
 
@@ -36,6 +37,8 @@ class LateInteractionReranker:
 
     MaxSim (ColBERT, arXiv:2004.12832) over the token vectors of a plain bi-encoder: at most about 1. A
     query token that the model cannot read (Chinese, to an English model) is matched literally instead.
+
+    A `head` sums up more of how the tokens match, where the model reads the whole query.
     """
 
     name = "late-interaction"
@@ -43,11 +46,16 @@ class LateInteractionReranker:
     reads_tokens = True
     reads_images = False
 
-    def __init__(self, encoder: TokenModel, lexical: Bm25Encoder | None = None) -> None:
+    def __init__(
+        self, encoder: TokenModel, lexical: Bm25Encoder | None = None, head: MatchHead | None = None
+    ) -> None:
         """`lexical` knows the collection's idf; without it, or while it is empty, the candidates give it."""
         self._encoder = encoder
         self._lexical = lexical
+        self._head = head
 
+    # Of small products BLAS now and then reports as invalid what it has read beyond them, and does not use.
+    @np.errstate(invalid="ignore")
     def score(self, query: str, candidates: Sequence[Candidate]) -> Scores:
         """0 where nothing can match; `StoreError` for token vectors of another model.
 
@@ -59,11 +67,25 @@ class LateInteractionReranker:
             return Scores(np.zeros(len(candidates), np.float32))
         lexical = self._statistics(candidates)
         terms = _token_terms(text, read + unread, lexical)
+        weights = _weights(terms, lexical)
         packed = self._packed(candidates)
-        similar = max_similarities(_tokens(self._encoder.encode_queries([text], _TOKENS))[0], packed)
-        literal = _literal(terms[len(read) :], candidates, lexical)
-        values = np.hstack([similar, literal]) @ _weights(terms, lexical)
+        rows = self._rows(text)
+        if self._head and not unread:
+            values = self._head.score(_features(rows, packed, weights))
+        else:
+            literal = _literal(terms[len(read) :], candidates, lexical)
+            values = np.hstack([max_similarities(rows, packed), literal]) @ weights
         return Scores(values, self._cut(candidates, packed), self._cut_query(text, len(read)))
+
+    def features(self, query: str, candidates: Sequence[Candidate]) -> Matrix:
+        """What a head reads of each, shape (candidates, `FEATURES`): to learn one from."""
+        text = query_texts([query])[0]
+        lexical = self._statistics(candidates)
+        weights = _weights(_token_terms(text, self._encoder.query_spans(text)[0], lexical), lexical)
+        return _features(self._rows(text), self._packed(candidates), weights)
+
+    def _rows(self, text: str) -> Matrix:
+        return _tokens(self._encoder.encode_queries([text], _TOKENS))[0]
 
     def _cut_query(self, text: str, read: int) -> tuple[str, ...]:
         """What there is to say where the encoder does not read the whole query, as no leg with it does."""
@@ -110,6 +132,10 @@ class LateInteractionReranker:
             for n, matrix in zip(bare, matrices, strict=True):
                 packed[n] = pack_tokens(matrix)
         return packed
+
+
+def _features(rows: Matrix, packed: Sequence[bytes], weights: FloatArray) -> Matrix:
+    return np.stack([match_features(similar, weights) for similar in similarities(rows, packed)])
 
 
 def _tokens(encoding: Encoding) -> tuple[Matrix, ...]:
