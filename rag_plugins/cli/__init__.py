@@ -19,6 +19,7 @@ from rag_plugins.cli.probing import probe
 from rag_plugins.cli.ranking import rank, score
 from rag_plugins.cli.rereading import reread
 from rag_plugins.cli.showing import demo, presets
+from rag_plugins.cli.training import train
 from rag_plugins.cli.tuning import tune
 from rag_plugins.errors import RagPluginsError
 
@@ -35,6 +36,7 @@ COMMANDS = (
     score,
     dictionary,
     tune,
+    train,
     evaluate,
     probe,
     presets,

@@ -30,6 +30,7 @@ from rag_plugins.config.rerank import (
     RerankerConfig,
 )
 from rag_plugins.config.store import IndexConfig, StoreConfig, TlsConfig
+from rag_plugins.config.training import DenseTraining, RerankTraining, SparseTraining, TrainConfig
 from rag_plugins.errors import ConfigError, UnknownPreset
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "Config",
     "CrossEncoderConfig",
     "DenseLeg",
+    "DenseTraining",
     "FusionConfig",
     "GivenRerankerConfig",
     "ImageLeg",
@@ -53,11 +55,14 @@ __all__ = [
     "Mode",
     "OcrConfig",
     "PageTokensLeg",
+    "RerankTraining",
     "RerankerConfig",
     "RobustLeg",
     "SparseLeg",
+    "SparseTraining",
     "StoreConfig",
     "TlsConfig",
+    "TrainConfig",
     "VectorLeg",
 ]
 
@@ -95,6 +100,7 @@ class Config(Frozen):
     ocr: OcrConfig = OcrConfig()
     chunking: ChunkingConfig = ChunkingConfig()
     chat: ChatConfig = ChatConfig()
+    train: TrainConfig = TrainConfig()
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:

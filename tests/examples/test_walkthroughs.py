@@ -75,6 +75,16 @@ def test_a_cross_encoder_made_on_the_spot_says_that_it_says_nothing(run):
     assert "a cross-encoder with RANDOM weights, which says nothing" in told
 
 
+def test_a_small_model_learns_the_jargon_of_a_works_at_every_width(run):
+    told = run("train_your_domain").splitlines()
+    assert told[0].startswith("48 pairs to learn from, 16 to measure by")
+    rows = [[float(number) for number in line.split()] for line in told[2:8]]
+    assert [width for width, *_ in rows] == [384, 192, 96, 48, 24, 12]
+    assert all(after > before + 0.1 for _, before, after in rows)
+    assert told[8].startswith("pipeline") and float(told[8].split()[2]) > float(told[8].split()[1])
+    assert told[9].startswith("the old lady hums? feed pump P-101.")
+
+
 def test_examples_are_short_explained_and_run_by_a_test():
     explained = (ROOT / "docs" / "examples.md").read_text(encoding="utf-8")
     tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))

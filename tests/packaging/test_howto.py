@@ -39,6 +39,7 @@ EXPECTED = {
     "howto/hosted.md": ["The red lamp means that the tank is empty. [('dense', 1)"],
     "howto/migrate.md": ["The red lamp means that the tank is empty.", "3 passages"],
     "howto/evaluate.md": ["3 queries", "nDCG@10", "paired t-test", "The report:", "Made queries compare"],
+    "howto/train.md": ["3 to learn from, 1 to", "By the width of the prefix", "Kept out of", "3 passages"],
     "howto/server.md": ["The red lamp means"],
     "howto/updating.md": ["lamp.txt: 1 passages deleted", "['The filter is changed daily.']", "1 0"],
 }
@@ -133,7 +134,11 @@ def _csv(block):
     Path("asked.csv").write_text(block, encoding="utf-8")
 
 
-RUN = {"sh": _sh, "toml": _toml, "python": _python, "csv": _csv}
+def _json(block):
+    Path("asked.jsonl").write_text(block, encoding="utf-8")
+
+
+RUN = {"sh": _sh, "toml": _toml, "python": _python, "csv": _csv, "json": _json}
 
 
 def blocks(page):

@@ -74,9 +74,11 @@ from rag_plugins.evaluation import (
     judge,
     made_questions,
     named,
+    read_questions,
     tune_pipeline,
 )
 from rag_plugins.evaluation.report import write_report
+from rag_plugins.training import Plan, Task, Trained, mine, pairs_of_log, plan, read_pairs, train
 
 
 def configured() -> Config:
@@ -146,6 +148,16 @@ def measured(index: RagIndex) -> None:
     assert_type(write_report(Path("report.html"), record, result, index), Path)
     assert_type(made_questions(index, 100).queries, Mapping[str, str])
     assert_type(tune_pipeline(lambda config: indexed("set", config), Config()).better, bool)
+
+
+def trained(index: RagIndex) -> None:
+    task = Task.of("dense", Config(), model="models/base")
+    pairs = read_pairs("asked.jsonl")
+    assert_type(plan(task, pairs), Plan)
+    assert_type(mine(index, pairs.items, 3).without, int)
+    made = train(task, pairs_of_log(index, read_questions("asked.csv")), "models/ours", index=index)
+    assert_type(made, Trained)
+    assert_type(made.config if made.better else task.config, Config)
 
 
 def read(hit: Hit) -> None:

@@ -15,9 +15,10 @@ from rag_plugins.config import Config, DenseLeg, FusionConfig, LegConfig, Rerank
 from rag_plugins.errors import ConfigError
 from rag_plugins.funnel import Funnel
 
-__all__ = ["write_funnel", "write_pipeline", "write_stage"]
+__all__ = ["write_funnel", "write_model", "write_pipeline", "write_stage"]
 
 _LOCAL = Config()
+_MODEL = {"model", "matryoshka", "pooling", "query_prompt", "document_prompt"}
 _PER_LINE = 4
 """Points of a curve on a line of the file."""
 
@@ -65,6 +66,26 @@ def write_pipeline(path: Path, tuned: Config, base: Config = _LOCAL) -> None:
         _put(document["fusion"], tuned.fusion, set(FusionConfig.model_fields))
         if Config.make(document.unwrap()).rerank != tuned.rerank:
             document["rerank"] = _tables(tuned.rerank) if tuned.rerank else []
+
+
+def write_model(path: Path, trained: Config, base: Config = _LOCAL) -> None:
+    """Set what legs and rerank stages name as their models, with widths and prompts, to those of `trained`.
+
+    One leg or stage may be new. Files are made and refused as `write_funnel` does it. Raises `ConfigError`
+    where the file has other legs or stages.
+    """
+    with _edited(path, base, "legs") as document:
+        have = Config.make(document.unwrap())
+        if [leg.name for leg in have.legs] != [leg.name for leg in trained.legs[: len(have.legs)]] or [
+            stage.kind for stage in have.rerank
+        ] != [stage.kind for stage in trained.rerank[: len(have.rerank)]]:
+            raise ConfigError(f"{path} has other legs or rerank stages than what was trained for")
+        for table, leg in zip(document["legs"], trained.legs, strict=False):
+            _put(table, leg, _MODEL)
+        for table in _tables(trained.legs[len(have.legs) :]):
+            document["legs"].append(table)
+        if have.rerank != trained.rerank:
+            document["rerank"] = _tables(trained.rerank)
 
 
 @contextmanager
