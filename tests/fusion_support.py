@@ -104,6 +104,9 @@ class HalfRead(Meaning):
         read, unread = map(len, self.query_spans(query))
         return unread / (read + unread)
 
+    def token_counts(self, texts):
+        return [len(self.query_spans(text)[0]) for text in texts]
+
 
 def stages(hit, kind):
     """By leg its stage of this kind."""

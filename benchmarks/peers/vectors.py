@@ -41,6 +41,7 @@ class Remembering:
         self.encode_queries = model.encode_queries
         self.query_spans = model.query_spans
         self.unread = model.unread
+        self.token_counts = model.token_counts
 
     @property
     def fingerprint(self) -> Mapping[str, JsonValue]:

@@ -102,6 +102,10 @@ class DenseEncoder:
         """The share of the query's tokens that it cannot read, 0 to 1."""
         return self._trunk.unread(query)
 
+    def token_counts(self, texts: Sequence[str]) -> list[int]:
+        """How many token vectors texts would have, were they read as a whole, however long."""
+        return self._trunk.token_counts(texts)
+
     def release(self) -> None:
         """Let go of the model: freed where no other encoder has it; asked again, this one loads again."""
         if "_shared" in vars(self):

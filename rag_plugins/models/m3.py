@@ -125,6 +125,10 @@ class M3Encoder:
         """The share of the query's tokens that it cannot read, 0 to 1."""
         return self._trunk.unread(query_texts([query])[0])
 
+    def token_counts(self, texts: Sequence[str]) -> list[int]:
+        """How many token vectors texts would have, were they read as a whole, however long."""
+        return self._trunk.token_counts(texts)
+
     def terms(self, dimensions: Sequence[int]) -> list[str]:
         """The tokens of dimensions, as text."""
         return self._trunk.terms(dimensions)

@@ -103,6 +103,10 @@ class M3Trunk:
         """See `SafeTokenizer.unread`."""
         return self._tokenizer.unread(text)
 
+    def token_counts(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens each text has, all but the first marker: `read` has a vector for each of them."""
+        return [len(ids) - 1 for ids in self._tokenizer(texts)["input_ids"]]
+
     def spans(self, text: str, max_length: int) -> tuple[list[Span], list[Span]]:
         """Where in `text` the tokens with a vector are, (0, 0) for those that stand for no word of it.
 

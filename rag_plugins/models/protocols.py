@@ -146,6 +146,10 @@ class TokenModel(Encoder, Protocol):
         """The share of the query's tokens that it cannot read, 0 to 1."""
         ...
 
+    def token_counts(self, texts: Sequence[str]) -> list[int]:
+        """How many token vectors texts would have, were they read as a whole, however long."""
+        ...
+
 
 class SparseModel(Encoder, Protocol):
     """An encoder whose sparse dimensions are terms that have names."""

@@ -169,6 +169,12 @@ class Trunk:
         """See `SafeTokenizer.unread`."""
         return self._shared.tokenizer.unread(text)
 
+    def token_counts(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens of its own each text has, however long it is."""
+        tokenizer = self._shared.tokenizer
+        rows = tokenizer(texts, add_special_tokens=False)["input_ids"]
+        return [sum(id not in tokenizer.special for id in ids) for ids in rows]
+
     def _own(self, ids: Sequence[int], prompt: str) -> list[bool]:
         """Which tokens are the text's: not padding, not special, not the prompt's."""
         left = self._prompt_length(prompt)

@@ -80,6 +80,7 @@ def test_query_spans_belong_to_the_token_vectors(tiny_bert):
     assert [query[start:end] for start, end in unread] == ["阀"]
     assert encoder.unread(query) == 1 / 8 and encoder.unread("") == 0.0
     assert encoder.encode_queries([query], TOKENS).tokens[0].shape == (7, 32)
+    assert encoder.token_counts([query, "", "red pump " * 11_000]) == [7, 0, 22_000]
 
 
 def test_a_texts_vectors_do_not_depend_on_its_neighbours(tiny_bert):

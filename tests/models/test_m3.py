@@ -208,6 +208,7 @@ class TestTerms:
         assert [query[start:end] for start, end in unread] == ["\N{GRINNING FACE}"]
         assert m3.unread(query) == 1 / 10
         assert len(m3.query_spans("red " * 200)[0]) == 63
+        assert m3.token_counts([query, "red " * 200]) == [len(read), 201]
 
 
 class TestMaxLength:

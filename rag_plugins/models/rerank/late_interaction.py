@@ -26,9 +26,6 @@ _TOKENS = frozenset({Representation.TOKENS})
 _NEAR = 0.75
 """Of the tokens that an encoder reads: markers, prompts and what it cannot read have no vectors."""
 
-_PART = 4096
-"""Characters in which a long text is counted."""
-
 
 class LateInteractionReranker:
     """How well each query token is matched by some token of the passage, weighted by how rare its word is.
@@ -89,7 +86,10 @@ class LateInteractionReranker:
 
     def _cut_query(self, text: str, read: int) -> tuple[str, ...]:
         """What there is to say where the encoder does not read the whole query, as no leg with it does."""
-        if read < _NEAR * self._longest or (total := self._total(text)) <= read:
+        if read < _NEAR * self._longest:
+            return ()
+        [total] = self._encoder.token_counts([text])
+        if total <= read:
             return ()
         return (f"late interaction read the first {read} of {total} tokens of the query",)
 
@@ -97,24 +97,15 @@ class LateInteractionReranker:
         """Passages of which the encoder read less than all: only those as long as it reads can be such."""
         counts = [token_count(data) for data in packed]
         least = _NEAR * self._longest
-        full = {n: count for n, count in enumerate(counts) if count >= least}
-        totals = {n: self._total(text_view(candidates[n]).text) for n in full}
-        return {n: Read(count, totals[n]) for n, count in full.items() if totals[n] > count}
+        full = [n for n, count in enumerate(counts) if count >= least]
+        totals = self._encoder.token_counts([text_view(candidates[n]).text for n in full])
+        both = zip(full, totals, strict=True)
+        return {n: Read(counts[n], total) for n, total in both if total > counts[n]}
 
     @cached_property
     def _longest(self) -> float:
         told = self._encoder.fingerprint.get("max_length")
         return told if isinstance(told, int) else math.inf
-
-    def _total(self, text: str) -> int:
-        """The tokens of a text however long, counted in parts, as the encoder reads no more at once."""
-        total, start = 0, 0
-        while start < len(text):
-            spans = self._encoder.query_spans(text[start : start + _PART])[0]
-            words = [span for span in spans if span[1] > span[0]]
-            total += len(words)
-            start += max((end for _, end in words), default=_PART)
-        return total
 
     def _statistics(self, candidates: Sequence[Candidate]) -> Bm25Encoder:
         if self._lexical and self._lexical.statistics.documents:
