@@ -79,8 +79,8 @@ def train(
 ) -> None:
     """Train on your own questions: a bi-encoder with prefixes, a sparse model, or a reranker.
 
-    The settings are [train.dense], [train.sparse] and [train.reranker] of the configuration. Afterwards the
-    whole pipeline is searched with the model and without it, on questions that were not trained on: the
+    The configuration's tables train.dense, train.sparse and train.reranker say how. Afterwards the whole
+    pipeline is searched with the model and without it, on questions that were not trained on: the
     configuration names the model only where it is not worse.
 
     A run that was stopped goes on where it was.

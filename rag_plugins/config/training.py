@@ -21,7 +21,9 @@ class _Training(Frozen):
 
     epochs: Annotated[float, Field(gt=0, le=100)] = 1.0
     batch: Annotated[int, Field(ge=2, le=4096, description="pairs a step")] = 32
-    learning_rate: Positive = 2e-5
+    learning_rate: Annotated[
+        Positive | None, Field(description="default: 2e-5; of low-rank adapters, 1e-3")
+    ] = None
     warmup: Annotated[Share, Field(description="share of the steps until the full learning rate")] = 0.1
     max_length: Annotated[int, Field(ge=8, description="tokens of a passage that are read")] = 256
     negatives: Annotated[int, Field(ge=0, le=32, description="hard ones a query, where some are known")] = 1
@@ -35,6 +37,11 @@ class _Training(Frozen):
     precision: Precision = "auto"
     seed: int = 0
     device: str | None = None
+
+    @property
+    def rate(self) -> float:
+        """The learning rate: as given, or what is usual."""
+        return self.learning_rate or 2e-5
 
 
 class DenseTraining(_Training):
@@ -85,6 +92,11 @@ class RerankTraining(_Training):
     lora: Annotated[
         int | None, Field(ge=1, le=256, description="rank of low-rank adapters; default: all weights")
     ] = None
+
+    @property
+    def rate(self) -> float:
+        """Adapters begin at nothing: an epoch of a thousand pairs at the rate of all weights teaches none."""
+        return self.learning_rate or (1e-3 if self.lora else super().rate)
 
 
 class TrainConfig(Frozen):

@@ -53,7 +53,8 @@ def show_trained(trained: Trained) -> None:
         table.add_row(str(at.step), "" if at.loss is None else f"{at.loss:.4f}", f"{at.value:.4f}")
     console.print(table)
     if trained.widths:
-        table = listing("By the width of the prefix", "width", "before", "after", "gain")
+        title = f"By the width of the prefix: {outcome.measure} among the texts of these pairs"
+        table = listing(title, "width", "before", "after", "gain")
         for width, (before, after) in trained.widths.items():
             table.add_row(str(width), f"{before:.4f}", f"{after:.4f}", f"{after - before:+.4f}")
         console.print(table)

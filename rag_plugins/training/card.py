@@ -29,9 +29,11 @@ tags: [sentence-transformers, {kind}]
 | licence of the data | {data_licence} |
 | loss | {loss} |
 | steps | {steps}, in {minutes:.1f} minutes |
+| learning rate | {rate:g} |
 | seed | {seed} |
 
-On the part that was not trained on, {measure}: {before:.4f} before, {after:.4f} after.
+On the part that was not trained on, {measure} among its own texts: {before:.4f} before, {after:.4f} after.
+The whole pipeline is searched among {passages} passages.
 
 {tables}
 
@@ -65,10 +67,12 @@ def write_card(trained: Trained, data: str, licence: str) -> Path:
         loss=_loss(trained),
         steps=outcome.steps,
         minutes=outcome.seconds / 60,
+        rate=settings.rate,
         seed=settings.seed,
         measure=outcome.measure,
         before=outcome.before,
         after=outcome.after,
+        passages=trained.records[0].about["evaluation"]["passages"],
         tables="\n\n".join(_tables(trained)),
         settings=json.dumps(settings.model_dump(mode="json"), indent=1),
     )

@@ -109,6 +109,7 @@ def run(job: Job, settings: Settings, into: Path, *, progress: bool = False) -> 
     """
     into.mkdir(parents=True, exist_ok=True)
     checkpoint = _unfinished(into, _told(job, settings))
+    _rebase(into, job.model)
     transformers: Any = require("transformers", "training")
     stopping = transformers.EarlyStoppingCallback(early_stopping_patience=settings.patience)
     trainer = _trainer(job, settings, into, [stopping, _follower(job, progress)])
@@ -161,7 +162,7 @@ def _trainer(job: Job, settings: Settings, into: Path, callbacks: Sequence[Any] 
         output_dir=str(into / _CHECKPOINTS),
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch,
-        learning_rate=settings.learning_rate,
+        learning_rate=settings.rate,
         warmup_steps=math.ceil(settings.warmup * total),
         seed=settings.seed,
         data_seed=settings.seed,
@@ -279,6 +280,15 @@ def _unfinished(into: Path, told: str) -> str | None:
         )
     note.write_text(told, encoding="utf-8")
     return None
+
+
+def _rebase(into: Path, model: Any) -> None:
+    """Adapters' checkpoints name the folder of the model that they are added to, which may have moved."""
+    for adapter in (getattr(model.transformers_model, "peft_config", None) or {}).values():
+        for path in (into / _CHECKPOINTS).glob("checkpoint-*/adapter_config.json"):
+            values = json.loads(path.read_text(encoding="utf-8"))
+            values["base_model_name_or_path"] = adapter.base_model_name_or_path
+            path.write_text(json.dumps(values, indent=2), encoding="utf-8")
 
 
 def _gpu() -> bool:

@@ -54,7 +54,8 @@ class Task:
         start = model or (part.model if part else _usual(kind, config))
         if start is None:
             raise ConfigError(
-                "no sparse leg in the configuration says which model to train: name one to start from"
+                "no sparse leg in the configuration says which model to train: add one, name a model to "
+                'start from (--model), or set form = "lexical" in train.sparse'
             )
         return cls(kind, config, start, part)
 

@@ -8,10 +8,12 @@ import torch
 from sentence_transformers import CrossEncoder
 from training_support import DEV, TRAIN, bert, learns, reranker, trained
 
+from rag_plugins.config.training import DenseTraining, RerankTraining
 from rag_plugins.errors import BadInput
 from rag_plugins.training.columns import labelled, listed
 from rag_plugins.training.pairs import Pair
 from rag_plugins.training.rerankers import merged
+from rag_plugins.training.running import _trainer
 
 ASKED = [("red pump", pair.positive) for pair in DEV]
 
@@ -41,6 +43,15 @@ def test_each_loss_is_learned_and_an_ordinary_cross_encoder_is_saved(base, tmp_p
         frozen = [name for name in start if "embeddings" in name or "original_module" in name]
         state = model.state_dict()
         assert frozen and all(torch.equal(start[name], state[name]) for name in frozen if name in state)
+
+
+def test_adapters_learn_faster_unless_their_rate_is_given(base, tmp_path):
+    assert (DenseTraining().rate, RerankTraining().rate, RerankTraining(lora=4).rate) == (2e-5, 2e-5, 1e-3)
+    given = RerankTraining(lora=4, learning_rate=2e-5)
+    assert given.rate == 2e-5
+    assert RerankTraining.model_validate(given.model_dump(exclude_defaults=True)) == given
+    _, settings, job = reranker(base, lora=4, learning_rate=None)
+    assert _trainer(job, settings, tmp_path).args.learning_rate == 1e-3
 
 
 def test_a_trained_reranker_can_be_trained_on(base, tmp_path):

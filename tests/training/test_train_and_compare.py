@@ -54,6 +54,7 @@ def test_a_dense_model_goes_from_training_to_serving_in_one_configuration(base, 
     assert again.differences == found.comparison.differences
     card = (tmp_path / "ours" / "README.md").read_text(encoding="utf-8")
     assert "license: CC0-1.0" in card and "| data | parts |" in card and "| seed | 0 |" in card
+    assert "| learning rate | 0.002 |" in card
     assert f"| 16 | {found.widths[16][0]:.4f} | {found.widths[16][1]:.4f} |" in card
     assert "ranking, Matryoshka at 64, 16" in card
     assert json.dumps(found.to_json())

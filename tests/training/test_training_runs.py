@@ -1,6 +1,7 @@
 """Runs: they go on where they were stopped, end early, repeat by their seed, and leave nothing behind."""
 
 from dataclasses import replace
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -70,6 +71,17 @@ def test_a_stopped_run_goes_on_and_ends_as_if_it_had_not_been(base, tmp_path, ki
     assert (outcome.before, outcome.after) == pytest.approx((expected.before, expected.after))
     assert [at.step for at in outcome.history] == [at.step for at in expected.history]
     assert list((tmp_path / "run").iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", OPEN)
+def test_a_stopped_run_goes_on_where_its_model_lies_elsewhere_by_now(base, tmp_path, kind):
+    there, here = copytree(base, tmp_path / "there"), tmp_path / "here"
+    options = {"epochs": 2, "evaluations": 2}
+    with pytest.raises(KeyboardInterrupt):
+        counted(OPEN[kind](there, **options), tmp_path / "run", last=4)
+    there.rename(here)
+    _, outcome, count = counted(OPEN[kind](here, **options), tmp_path / "run")
+    assert count == outcome.steps - 3 == 3
 
 
 def test_other_pairs_and_other_models_are_other_runs(base, tmp_path):
