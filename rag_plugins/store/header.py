@@ -102,7 +102,8 @@ def recorded_legs(state: State) -> tuple[str, ...]:
 
 def _claim(engine: Engine, state: State, records: Records, wanted: Header) -> Header:
     found = recorded = state.get(_KEY)
-    if found is None and engine.has(wanted.collection):
+    there = found is None and engine.has(wanted.collection)
+    if there:
         # Lite may have lost the rows of its state: they are recorded apart from it, too. On a server somebody
         # else may be just making the collection, and has not said so yet.
         recorded = (
@@ -111,7 +112,9 @@ def _claim(engine: Engine, state: State, records: Records, wanted: Header) -> He
     made = None
     if recorded is None:
         try:
-            made = _create(engine, state, wanted)
+            if there:
+                _clear(engine, state, wanted.collection)
+            made = _create(engine, wanted)  # Lite refuses where somebody else has just done so.
         except StoreUnavailable:
             raise
         except StoreError:
@@ -143,9 +146,9 @@ def _awaited(engine: Engine, state: State, wanted: Header) -> JsonValue | None:
         if (found := state.get(_KEY)) is not None:
             return found
         absent += not engine.has(wanted.collection)
+        sleep(_BETWEEN)  # Lite's server may open a collection twice that is read while it is being made.
         if absent > _ABSENT_LOOKS or _rows(engine, wanted.collection):
             return state.get(_KEY)  # Rows come after a header.
-        sleep(_BETWEEN)
     return None
 
 
@@ -187,19 +190,23 @@ def _goes_on(wanted: Header, recorded: JsonValue) -> Header:
     return replace(wanted, fields=fields, indexes={**made, **set_now}, keep_tokens=keeps, tenants=tenants)
 
 
-def _create(engine: Engine, state: State, wanted: Header) -> Header:
-    name = wanted.collection
-    if engine.has(name):
-        engine.load(name)
-        rows = engine.count(name)
-        if rows:
-            raise CollectionMismatch(
-                f"collection {name!r} on {engine.address} holds {rows} rows and no record of how they were "
-                "made: it is not one of ours, or its record is lost. Choose another collection name"
-            )
-        if state.get(_KEY) is not None:
-            raise StoreError(f"collection {name!r} on {engine.address} has just been made: open it again")
-        engine.drop(name)
+def _clear(engine: Engine, state: State, name: str) -> None:
+    """Drop a collection that somebody began and never finished: there for long, without header or rows."""
+    if not engine.has(name):
+        return
+    engine.load(name)
+    rows = engine.count(name)
+    if rows:
+        raise CollectionMismatch(
+            f"collection {name!r} on {engine.address} holds {rows} rows and no record of how they were "
+            "made: it is not one of ours, or its record is lost. Choose another collection name"
+        )
+    if state.get(_KEY) is not None:
+        raise StoreError(f"collection {name!r} on {engine.address} has just been made: open it again")
+    engine.drop(name)
+
+
+def _create(engine: Engine, wanted: Header) -> Header:
     try:
         _make(engine, wanted)
     except StoreError as error:

@@ -13,6 +13,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from threading import Event
 
 import pytest
 from faults_workers import added_and_found, attempted, lamps, opened
@@ -20,6 +21,8 @@ from pymilvus import MilvusClient
 
 from rag_plugins import RagIndex, langchain, llama_index
 from rag_plugins.errors import BadInput
+from rag_plugins.store import header
+from rag_plugins.store.engine import Engine
 
 PROGRAM = Path(sys.executable).with_name("rag-plugins")
 HEARD = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # Jobs of a script ignore it otherwise.
@@ -148,6 +151,37 @@ def test_workers_that_start_together_make_one_collection(milvus_server, collecti
             assert [each.result(120) for each in found] == [[f"lamp-{n}"] for n in range(3)]
             with opened(milvus_server, name) as index:
                 assert {passage.caller_id for passage in index.find()} == {"lamp-0", "lamp-1", "lamp-2"}
+
+
+def test_nobody_drops_what_another_has_begun_between_two_looks(milvus_server, collection, monkeypatch):
+    has, make = Engine.has, header._make
+    made, pool, begun = Event(), ThreadPoolExecutor(1), []
+
+    def slowly(engine, wanted):
+        make(engine, wanted)
+        made.set()
+        time.sleep(0.5)  # Its header is written after this.
+
+    def another():
+        with opened(milvus_server, collection) as index:
+            index.add(lamps(index, [1]))
+
+    def looked(engine, name):
+        there = has(engine, name)
+        if name == collection:
+            monkeypatch.setattr(Engine, "has", has)
+            monkeypatch.setattr(header, "_make", slowly)
+            begun.append(pool.submit(another))
+            assert made.wait(10)
+            monkeypatch.setattr(header, "_make", make)
+        return there
+
+    monkeypatch.setattr(Engine, "has", looked)
+    monkeypatch.setattr(Engine, "drop", lambda _, name: pytest.fail(f"{name} is dropped"))
+    with pool, opened(milvus_server, collection) as index:
+        begun[0].result(20)
+        index.add(lamps(index, [2]))
+        assert {passage.caller_id for passage in index.find()} == {"lamp-1", "lamp-2"}
 
 
 def test_a_collection_that_was_never_finished_is_made_anew(milvus_server, collection, monkeypatch):
