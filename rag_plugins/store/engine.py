@@ -49,8 +49,17 @@ _NOT_LOADED = 101
 _PAUSES = (0.01, 0.05, 0.2, 0.5)
 """Seconds before a call that broke off is made again. It then waits for the server by itself."""
 
-_APPEARING = (0.0, 0.05, 0.1, 0.2, 0.3, 0.35)
-"""Seconds between looks for a collection that somebody else is creating."""
+_OVERTAKEN = "current_seq is monotonic"
+"""What Lite's server says where two processes flush a collection at once."""
+
+_OVERTAKINGS = 5
+"""How often in a row that may be."""
+
+_NOBODY = "0" * 64
+"""An id that no row has."""
+
+_APPEARING = (0.05, 0.1, 0.15, 0.3, 0.4)
+"""Seconds before each look for a collection that somebody else is creating."""
 
 _FILE_TIMEOUT = 600.0  # A file has no network to wait for, and its first sparse search builds all postings.
 
@@ -175,10 +184,22 @@ class Engine:
             self._change("upsert", name, data=list(rows), partial_update=partial)
 
     def flush(self, name: str) -> None:
-        """On Lite: turn what was written into segments, the form that is searched fast."""
-        if self.lite:
-            with self.lock:
-                self._change("flush", name)
+        """On Lite: turn what was written into segments, the form that is searched fast.
+
+        On its server another process may flush at once: the rows of who is overtaken wait for the next flush.
+        """
+        if not self.lite:
+            return
+        with self.lock:
+            for _ in range(_OVERTAKINGS):
+                try:
+                    return self._change("flush", name)
+                except StoreError as error:
+                    if _OVERTAKEN not in str(error):
+                        raise
+                # Without anything new there is no next one.
+                self._change("delete", name, filter=id_in([_NOBODY]))
+            self._change("flush", name)
 
     def delete(self, name: str, ids: Sequence[str], within: str = "") -> None:
         """Delete by id, of the rows that an expression matches; absent ids do not matter.

@@ -16,6 +16,7 @@ from pymilvus import MilvusClient
 
 from rag_plugins import langchain, llama_index, where
 from rag_plugins.errors import StoreError, StoreUnavailable
+from rag_plugins.store.engine import Engine
 from rag_plugins.store.indexes import index_params
 from rag_plugins.store.schema import text_table
 from rag_plugins.vectors import SparseVector
@@ -348,3 +349,20 @@ def test_a_moment_without_rows_is_none_without_hits(milvus_server, collection, t
         monkeypatch.setattr(type(engine), "_ask", lambda self, *args, **arguments: ask(*args, **arguments))
         assert [hit.passage.caller_id for hit in index.search(WORDS[1], k=1)] == [WORDS[1]]
         assert len(shown) > 1
+
+
+def test_who_is_overtaken_while_flushing_flushes_again(milvus_server, collection, tmp_path, monkeypatch):
+    with opened(milvus_server, 30.0, tmp_path, collection) as index:
+        asked, real = [], Engine._ask
+
+        def ask(self, method, name, **arguments):
+            if name == collection and method in ("upsert", "flush", "delete"):
+                asked.append(method)
+                if asked in (["upsert", "flush"], ["upsert", "flush", "delete", "flush"]):
+                    raise StoreError("flush: current_seq is monotonic; tried to set 2 < 3")
+            return real(self, method, name, **arguments)
+
+        monkeypatch.setattr(Engine, "_ask", ask)
+        index.add([index.passage(word, caller_id=word) for word in WORDS[:3]])
+        assert asked[:6] == ["upsert", "flush", "delete", "flush", "delete", "flush"]
+        assert [hit.passage.caller_id for hit in index.search(WORDS[1], k=1)] == [WORDS[1]]
