@@ -94,7 +94,8 @@ def test_what_is_not_given_is_as_torch_has_it():
     [("openvino", "bf16", 0.9995, 1e-4), ("openvino", "int8", 0.99, 1e-4), ("torch", "bf16", 0.9995, 1e-4)],
 )
 def test_narrower_numbers_give_nearly_what_torch_gives(backend, precision, least, most):
-    theirs = make(initializer_range=0.1)
+    # Of 32 numbers OpenVINO's int8 kernels make nonsense on some processors (AMX), which is seen and refused.
+    theirs = make(initializer_range=0.1, hidden_size=64)
     ours = copy.deepcopy(theirs)
     assert accelerate(ours, on(backend, precision)).precision == precision
     states, expected = (run(model, texts([40, 3, 17])) for model in (ours, theirs))
