@@ -114,14 +114,17 @@ def _claim(engine: Engine, state: State, records: Records, wanted: Header) -> He
         try:
             if there:
                 _clear(engine, state, wanted.collection)
-            made = _create(engine, wanted)  # Lite refuses where somebody else has just done so.
+            # Where somebody else has just done so Lite refuses, and a server takes what is alike.
+            made = _create(engine, wanted)
         except StoreUnavailable:
             raise
         except StoreError:
             recorded = None if engine.address.path else _awaited(engine, state, wanted)
             if recorded is None:
                 raise
-    if made is None:
+        else:
+            recorded = state.get(_KEY)
+    if made is None or recorded is not None:
         made = _opened(engine, wanted, recorded)
     if found != made.to_json():
         records.put({_KEY: made.to_json()})

@@ -19,8 +19,9 @@ import pytest
 from faults_workers import added_and_found, attempted, lamps, opened
 from pymilvus import MilvusClient
 
-from rag_plugins import RagIndex, langchain, llama_index
-from rag_plugins.errors import BadInput
+from rag_plugins import Config, RagIndex, langchain, llama_index
+from rag_plugins.config import Bm25Leg
+from rag_plugins.errors import BadInput, CollectionMismatch
 from rag_plugins.store import header
 from rag_plugins.store.engine import Engine
 
@@ -182,6 +183,22 @@ def test_nobody_drops_what_another_has_begun_between_two_looks(milvus_server, co
         begun[0].result(20)
         index.add(lamps(index, [2]))
         assert {passage.caller_id for passage in index.find()} == {"lamp-1", "lamp-2"}
+
+
+def test_who_was_first_says_how_a_collection_is_made(milvus_server, collection, monkeypatch):
+    make = header._make
+
+    def alike(engine, wanted):  # What a real server does: making what is there alike is no error.
+        monkeypatch.setattr(header, "_make", make)
+        with opened(milvus_server, collection) as index:
+            index.add(lamps(index, [1]))
+
+    monkeypatch.setattr(header, "_make", alike)
+    german = Config(legs=(Bm25Leg(language="german"),), rerank=())
+    with pytest.raises(CollectionMismatch, match="language"):
+        RagIndex.open(milvus_server, config=german, collection=collection)
+    with opened(milvus_server, collection) as index:
+        assert index.count() == 1
 
 
 def test_a_collection_that_was_never_finished_is_made_anew(milvus_server, collection, monkeypatch):

@@ -28,7 +28,7 @@ def test_what_tells_answers_apart_is_learned():
     # Of fewer lists it is chance which of the 18 features tell them apart, and the last bits decide.
     told, held = ([a_list(start + seed, seed % 5) for seed in range(200)] for start in (1000, 2000))
     before = np.mean([np.argmax(one.features[:, 0]) == np.argmax(one.relevant) for one in held])
-    assert before < 0.5 < 0.85 < found(fit([told[:100], told[100:]], nearness=0.0), held)
+    assert before < 0.5 < 0.9 < found(fit([told[:100], told[100:]], nearness=0.0), held)
 
 
 def test_a_head_that_may_not_stray_ranks_like_late_interaction():
